@@ -1,0 +1,1 @@
+"""Contact imports matched on the external identifier."""

@@ -1,0 +1,1 @@
+"""Stage 4: the plan is applied in one transaction, and recorded."""

@@ -1,0 +1,139 @@
+"""Every error that people meet, in one tree.
+
+::
+
+    EngageError                    a sentence: what is wrong, what was expected, what to do
+    ├── UsageError                 the call is wrong (exit code 2)
+    │   ├── ImportUnknown          no import with this id
+    │   ├── GroupExists            a group with this name is already there
+    │   └── AutomationError        automations.yaml: file, line, key, nearest right spelling
+    ├── StoreError                 the store cannot be used (exit code 1)
+    │   ├── DataFolderUnusable     the data folder cannot be written
+    │   ├── StoreUnavailable       the server does not start or does not answer
+    │   ├── ServerTooOld           PostgreSQL older than 15
+    │   └── SchemaMismatch         the schema is older or newer than the program
+    ├── ImportBusy                 another process works on this import right now
+    └── ImportEnded                the import ends without being applied (exit code 1)
+        ├── FileError              the file is refused as a whole; has a code (R22-R27)
+        │   └── HeaderError        the CSV header; has column and nearest (R23)
+        └── BrakeStopped           a brake stopped it after the plan (R34)
+
+The first line of ``str(error)`` is the sentence that people read, in the terminal, in the report and as the
+failure message of the run.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EngageError(Exception):
+    """Base of all errors with a sentence for people."""
+
+
+class UsageError(EngageError):
+    """The call is wrong; nothing was started."""
+
+
+class ImportUnknown(UsageError):
+    """No import has this id."""
+
+    def __init__(self, import_id: str) -> None:
+        self.import_id = import_id
+        super().__init__(f"There is no import {import_id!r}; `engage-etl imports list` names those there are.")
+
+
+class GroupExists(UsageError):
+    """A group with this name (R22: regardless of case) is already there."""
+
+
+class AutomationError(UsageError):
+    """An automation in automations.yaml cannot be used.
+
+    file: the automations file; line: 1-based; key: the key at fault; nearest: the right spelling closest to it.
+    """
+
+    def __init__(
+        self, message: str, *, file: str, line: int, key: str | None = None, nearest: str | None = None
+    ) -> None:
+        self.file, self.line, self.key, self.nearest = file, line, key, nearest
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"{file}, line {line}: {message}{hint}")
+
+
+class StoreError(EngageError):
+    """The store cannot be used."""
+
+
+class DataFolderUnusable(StoreError):
+    """The data folder cannot be created or written."""
+
+
+class StoreUnavailable(StoreError):
+    """The PostgreSQL server does not start or does not answer."""
+
+
+class ServerTooOld(StoreError):
+    """The PostgreSQL server is older than version 15."""
+
+
+class SchemaMismatch(StoreError):
+    """The schema of the store is not the one that this program works with."""
+
+
+class ImportBusy(EngageError):
+    """Another process works on a stage of this import right now."""
+
+    def __init__(self, import_id: str) -> None:
+        self.import_id = import_id
+        super().__init__(f"Import {import_id} is being worked on by another process; wait until that has ended.")
+
+
+class ImportEnded(EngageError):
+    """The import ends without being applied."""
+
+
+class FileErrorCode(StrEnum):
+    """Codes of file errors, as in the public interface."""
+
+    HEADER_INVALID = "header_invalid"
+    FILE_EMPTY = "file_empty"
+    ENCODING_INVALID = "encoding_invalid"
+    XML_INVALID = "xml_invalid"
+    CSV_INVALID = "csv_invalid"
+    ARCHIVE_INVALID = "archive_invalid"
+    TOO_LARGE = "too_large"
+    GROUP_UNKNOWN = "group_unknown"
+    FILE_TYPE_UNKNOWN = "file_type_unknown"
+    FILE_MISSING = "file_missing"
+
+
+class FileError(ImportEnded):
+    """The file is refused as a whole; nothing of it is imported."""
+
+    def __init__(self, code: FileErrorCode, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class HeaderError(FileError):
+    """The header of a CSV file is wrong (R23).
+
+    column: the header cell at fault, as it stands in the file; nearest: the known header closest to it.
+    """
+
+    def __init__(self, message: str, *, column: str | None = None, nearest: str | None = None) -> None:
+        self.column, self.nearest = column, nearest
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
+        super().__init__(FileErrorCode.HEADER_INVALID, message + hint)
+
+
+class BrakeStopped(ImportEnded):
+    """A brake stopped the import after its plan; nothing was applied (R34).
+
+    brake: name of the option; share: of all rows, 0 to 1; rows: how many rows were counted against it.
+    """
+
+    def __init__(self, message: str, *, brake: str, share: float, rows: int) -> None:
+        self.brake, self.share, self.rows = brake, share, rows
+        super().__init__(message)

@@ -1,0 +1,1 @@
+"""Stage 3: matching, conflicts and the plan, in SQL inside the store."""

@@ -1,0 +1,1 @@
+"""Report files, summaries and sample tables."""

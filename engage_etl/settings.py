@@ -1,0 +1,87 @@
+"""Every setting of an installation: name, unit, default, meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from engage_etl.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """What an installation can set, each by an environment variable with the prefix ``ENGAGE_``."""
+
+    model_config = SettingsConfigDict(env_prefix="ENGAGE_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the installation: embedded database, drop folders, imports, reports."
+    )
+    database_url: str | None = Field(
+        None,
+        description="An external PostgreSQL, 15 or later, instead of the embedded one: postgresql://user:password@host/database.",
+    )
+    server_start_timeout: float = Field(120.0, gt=0, description="Seconds that the embedded server may take to start.")
+    connect_timeout: int = Field(10, gt=0, description="Seconds to wait for the first answer of an external server.")
+    lock_wait_limit: float = Field(
+        600.0, gt=0, description="Seconds that applying waits for other writers before it gives up."
+    )
+    chunk_rows: int = Field(20_000, ge=1, description="Rows that are read, checked and written at a time.")
+    sample_rows: int = Field(20, ge=0, description="Rows of the (masked) sample tables in the web UI.")
+    max_cell_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Bytes that one cell of a CSV file may have.")
+    sensor_interval: int = Field(2, ge=1, description="Seconds between two looks at the drop folders.")
+    settle_time: float = Field(
+        1.0, ge=0, description="Seconds that a dropped file must have stopped growing before it is taken."
+    )
+    run_attempts: int = Field(
+        3, ge=1, description="Runs that are started for one arrival if the process of a run dies."
+    )
+    concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
+    show_personal_data: bool = Field(
+        False,
+        description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",
+    )
+
+    @property
+    def root(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def automations_file(self) -> Path:
+        """Where the automations stand."""
+        return self.root / "automations.yaml"
+
+    @property
+    def drop_dir(self) -> Path:
+        """Where files are dropped, in one folder per automation."""
+        return self.root / "drop"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own folder."""
+        return self.root / "dagster"
+
+    def import_dir(self, import_id: str) -> Path:
+        """Where the bytes and the stage files of an import are kept."""
+        return self.root / "imports" / import_id
+
+    def report_dir(self, import_id: str) -> Path:
+        """Where the report of an import is kept (R39)."""
+        return self.root / "reports" / import_id
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        UsageError: a variable has a value that does not fit; the sentence names it.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise UsageError(f"The setting ENGAGE_{name} does not fit: {first['msg']}.") from None

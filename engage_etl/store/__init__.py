@@ -1,0 +1,1 @@
+"""The store: PostgreSQL, embedded or external; its tables, migrations and registers."""

@@ -1,0 +1,205 @@
+"""The tables of the store, as SQLAlchemy Core sees them; the migrations create them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
+from sqlalchemy.types import TypeEngine
+
+from engage_etl.vocabulary.attributes import ATTRIBUTES, Attribute, Kind
+
+SCHEMA = "engage"
+"""Schema of the store's tables in the database."""
+
+METADATA = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    },
+)
+
+
+def column_type(attribute: Attribute) -> TypeEngine[int] | TypeEngine[str]:
+    """The type of an attribute's column: texts compare byte by byte (R4, R33), the title as a number."""
+    return SmallInteger() if attribute.kind is Kind.TITLE else Text(collation="C")
+
+
+contact = Table(
+    "contact",
+    METADATA,
+    Column("contact_id", BigInteger, Identity(always=False), primary_key=True),
+    *(Column(attribute.field, column_type(attribute)) for attribute in ATTRIBUTES),
+    Column("email_key", Text(collation="C"), comment="comparison form of email (R13)"),
+    Column("mobile_key", Text(collation="C"), comment="comparison form of mobile_number (R13)"),
+    Column("custom", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="by custom_attribute.name_key"),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # An alias may be longer than a btree entry holds: unique by a hash index (design, "Store").
+    ExcludeConstraint(("app_alias", "="), using="hash", name="uq_contact_app_alias"),
+    # Skip-unchanged and free room on each page keep updates on the page (HOT).
+    postgresql_with={"fillfactor": 70},
+)
+Index("uq_contact_email_key", contact.c.email_key, unique=True)
+Index("uq_contact_mobile_key", contact.c.mobile_key, unique=True)
+Index("ix_contact_identifier", contact.c.identifier, postgresql_using="hash")
+
+contact_group = Table(
+    "contact_group",
+    METADATA,
+    Column("group_id", Integer, Identity(always=False), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text(collation="C"), nullable=False, unique=True, comment="comparison form of name (R22)"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+membership = Table(
+    "membership",
+    METADATA,
+    Column("group_id", ForeignKey(contact_group.c.group_id), primary_key=True),
+    Column("contact_id", ForeignKey(contact.c.contact_id, ondelete="CASCADE"), primary_key=True),
+    Column("joined_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+Index(None, membership.c.contact_id)
+
+custom_attribute = Table(
+    "custom_attribute",
+    METADATA,
+    Column("name_key", Text(collation="C"), primary_key=True, comment="comparison form of name (R17)"),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("allowed_values", ARRAY(Text), comment="of an enumeration; null: any value of the type"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+import_register = Table(
+    "import_register",
+    METADATA,
+    Column("import_id", Text(collation="C"), primary_key=True),
+    Column("automation", Text, comment="null: imported by hand"),
+    Column("file", Text, nullable=False, comment="name of the file as it arrived"),
+    Column("source_path", Text, nullable=False, comment="where the file was found"),
+    Column("claimed_path", Text, comment="where a dropped file waits for its import; null: it stays at source_path"),
+    Column(
+        "is_claimed",
+        Boolean,
+        nullable=False,
+        server_default=text("true"),
+        comment="false: about to be moved to claimed_path",
+    ),
+    Column("settled_path", Text, comment="where a dropped file ended: done/ or failed/"),
+    Column("group_name", Text, nullable=False),
+    Column("options", JSONB, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    Column("created", BigInteger, nullable=False, server_default=text("0")),
+    Column("updated", BigInteger, nullable=False, server_default=text("0")),
+    Column("unchanged", BigInteger, nullable=False, server_default=text("0")),
+    Column("skipped", BigInteger, nullable=False, server_default=text("0")),
+    Column("rejected", BigInteger, nullable=False, server_default=text("0")),
+    Column("reasons", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("warnings", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("drifted", BigInteger, nullable=False, server_default=text("0")),
+    Column("plan_hash", Text, comment="of the plan applied, or of the latest plan"),
+    Column("first_plan_hash", Text, comment="of the plan made first (R30)"),
+    Column("plan_snapshot", Text, comment="pg_snapshot that the plan was made in"),
+    Column("stage_hash", Text, comment="SHA-256 over the stage files that the plan was made from"),
+    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="runs asked for by the sensor"),
+    Column("report", Text, comment="report folder, relative to the data folder"),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("modified_at", DateTime(timezone=True), comment="modification time of the file as it arrived (R40)"),
+    Column("validated_at", DateTime(timezone=True)),
+    Column("planned_at", DateTime(timezone=True)),
+    Column("applied_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True), comment="when it was applied, stopped or failed"),
+)
+Index(None, import_register.c.received_at)
+Index(None, import_register.c.status)
+
+import_file = Table(
+    "import_file",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("sha256", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("arrived_at", DateTime(timezone=True), nullable=False),
+    Column("archived_path", Text, nullable=False, comment="relative to the data folder"),
+    Column("file_type", Text, nullable=False),
+    Column("separator", Text, comment="null for XML"),
+    Column("character_set", Text, nullable=False),
+    Column("detection", JSONB, nullable=False, comment="by what file type, separator and character set were decided"),
+)
+
+plan_row = Table(
+    "plan_row",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("row", BigInteger, primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("message", Text),
+    Column("contact_id", BigInteger),
+    Column("contact_version", Integer, comment="version of the contact that the plan saw"),
+    Column("changes", JSONB, comment="field to [before, after]"),
+    Column("custom", JSONB, comment="custom values to write, by custom_attribute.name_key"),
+    Column("email_key", Text(collation="C"), comment="comparison form of the new e-mail address"),
+    Column("mobile_key", Text(collation="C"), comment="comparison form of the new mobile number"),
+)
+
+plan_attribute = Table(
+    "plan_attribute",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("name_key", Text(collation="C"), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("allowed_values", ARRAY(Text)),
+    comment="custom attributes that applying the plan creates (R17)",
+)
+
+contact_change = Table(
+    "contact_change",
+    METADATA,
+    Column("change_id", BigInteger, Identity(), primary_key=True),
+    Column("import_id", Text(collation="C"), nullable=False),
+    Column("row", BigInteger, comment="null: a change without a row"),
+    Column("contact_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False, comment="of the contact after the change"),
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("outcome", Text, nullable=False, comment="created or updated"),
+    Column("changes", JSONB, nullable=False, comment="field to [before, after] (R37)"),
+)
+Index(None, contact_change.c.contact_id)
+Index(None, contact_change.c.import_id)
+
+store_write = Table(
+    "store_write",
+    METADATA,
+    Column(
+        "xid",
+        Text,
+        primary_key=True,
+        comment="pg_current_xact_id() of a transaction that wrote contacts or memberships",
+    ),
+    Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)

@@ -1,0 +1,1 @@
+"""What starts imports: the drop-folder sensor and the automations file."""
