@@ -28,7 +28,8 @@ from pathlib import Path
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from engage_etl.vocabulary.attributes import ATTRIBUTES, CustomType
+from engage_etl.vocabulary.attributes import ATTRIBUTES
+from engage_etl.vocabulary.custom_attribute import CustomAttribute
 
 VALID_SCHEMA = pa.schema(
     [
@@ -50,19 +51,6 @@ REJECTED_SCHEMA = pa.schema(
         pa.field("fields", pa.list_(pa.string())),
     ]
 )
-
-
-class CustomAttribute(BaseModel):
-    """The definition of a custom attribute (R17).
-
-    name: as first spelled; type; allowed_values: of an enumeration, None: any value of the type.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    type: CustomType = CustomType.STRING
-    allowed_values: tuple[str, ...] | None = None
 
 
 class StageSummary(BaseModel):
@@ -98,3 +86,14 @@ def rejected_file(folder: Path) -> Path:
 def summary_file(folder: Path) -> Path:
     """Where the summary of the validation of the import with this folder is."""
     return folder / "stage.json"
+
+
+__all__ = [
+    "REJECTED_SCHEMA",
+    "VALID_SCHEMA",
+    "CustomAttribute",
+    "StageSummary",
+    "rejected_file",
+    "summary_file",
+    "valid_file",
+]

@@ -74,7 +74,7 @@ ATTRIBUTES: tuple[Attribute, ...] = (
               "digits with area code, with or without a leading +, like 4915112345678", "4915112345678"),
     Attribute("app_alias", "user.FaxNumber", "faxnumber", Kind.ALIAS, _TEXT, "app-7f3a"),
     Attribute("identifier", "user.Identifier", "identifier", Kind.IDENTIFIER,
-              f"1 to {LONGEST_TEXT} characters without white space", "CRM-000017"),
+              f"1 to {LONGEST_TEXT} characters without white space", "CRM-000017", personal=False),
     Attribute("first_name", "user.FirstName", "firstname", Kind.TEXT, _TEXT, "Ann"),
     Attribute("last_name", "user.LastName", "lastname", Kind.TEXT, _TEXT, "Muster"),
     Attribute("nickname", "user.Nickname", "nickname", Kind.TEXT, _TEXT, "Annie"),

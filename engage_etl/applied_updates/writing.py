@@ -1,0 +1,174 @@
+"""The statements that write what a plan says (R30, R33, R37); they decide nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    FromClause,
+    MetaData,
+    SmallInteger,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as insert_or_keep
+
+from engage_etl.match_plan.stage import PlanInput
+from engage_etl.store.statistics import analyze
+from engage_etl.store.tables import (
+    contact,
+    contact_change,
+    custom_attribute,
+    membership,
+    plan_attribute,
+    plan_row,
+)
+from engage_etl.vocabulary.attributes import ATTRIBUTES, GROUPS, Attribute, Kind
+from engage_etl.vocabulary.outcomes import Outcome
+
+_writing_row = Table(
+    "writing_row",
+    MetaData(),
+    *(Column(column.name, column.type) for column in plan_row.columns if column.name not in ("reason", "message")),
+    prefixes=["TEMPORARY"],
+    postgresql_on_commit="DROP",
+)
+"""The rows of the plan that write, apart from all other plans: PostgreSQL knows how many they are, and joins well."""
+
+_EMPTY = literal({}, JSONB)
+
+
+def write_updates(connection: Connection, plan: PlanInput) -> None:
+    """Write attributes, contacts, memberships and history as the plan in ``plan_row`` says."""
+    _create_attributes(connection, plan.import_id)
+    _gather_writing_rows(connection, plan.import_id)
+    _vacate_addresses(connection)
+    _update_contacts(connection)
+    _create_contacts(connection, plan.import_id)
+    _add_members(connection, plan.group_id)
+    _write_history(connection)
+
+
+def _gather_writing_rows(connection: Connection, import_id: str) -> None:
+    _writing_row.create(connection, checkfirst=False)
+    names = [column.name for column in _writing_row.columns]
+    rows = select(*(plan_row.c[name] for name in names)).where(
+        plan_row.c.import_id == import_id, plan_row.c.outcome.in_([Outcome.CREATED.value, Outcome.UPDATED.value])
+    )
+    connection.execute(insert(_writing_row).from_select(names, rows))
+    analyze(connection, _writing_row)
+
+
+def _create_attributes(connection: Connection, import_id: str) -> None:
+    """Custom attributes that do not exist yet (R17)."""
+    names = ["name_key", "name", "type", "allowed_values"]
+    new = select(*(plan_attribute.c[name] for name in names)).where(plan_attribute.c.import_id == import_id)
+    connection.execute(insert_or_keep(custom_attribute).from_select(names, new).on_conflict_do_nothing())
+
+
+def _vacate_addresses(connection: Connection) -> None:
+    """Take addresses from contacts that get others, where another row of the plan takes them over (R11).
+
+    A plain unique index judges each row as it is written, so that two contacts could not swap addresses otherwise.
+    """
+    releasing, taking = _writing_row.alias("releasing"), _writing_row.alias("taking")
+    for field, key in (("email", "email_key"), ("mobile_number", "mobile_key"), ("app_alias", "app_alias")):
+        taken = _after(taking, field) if key == field else taking.c[key]
+        released = (
+            select(releasing.c.contact_id)
+            .join_from(releasing, contact, contact.c.contact_id == releasing.c.contact_id)
+            .join(taking, and_(taken == contact.c[key], taking.c.row != releasing.c.row))
+            .where(releasing.c.changes.has_key(field), releasing.c.outcome == Outcome.UPDATED.value)
+        )
+        values = {contact.c[field]: null(), contact.c[key]: null()}
+        connection.execute(update(contact).where(contact.c.contact_id.in_(released)).values(values))
+
+
+def _update_contacts(connection: Connection) -> None:
+    """Contacts that the plan updates: changed fields only, one version on (R5, R33)."""
+    row = _writing_row.c
+    values: dict[str, ColumnElement[Any]] = {
+        attribute.field: case(
+            (row.changes.has_key(attribute.field), _typed_after(attribute)), else_=contact.c[attribute.field]
+        )
+        for attribute in ATTRIBUTES
+    }
+    for field, key in (("email", "email_key"), ("mobile_number", "mobile_key")):
+        values[key] = case((row.changes.has_key(field), row[key]), else_=contact.c[key])
+    values["custom"] = case((row.custom.is_not(None), contact.c.custom.op("||")(row.custom)), else_=contact.c.custom)
+    connection.execute(
+        update(contact)
+        .where(row.outcome == Outcome.UPDATED.value, row.contact_id == contact.c.contact_id)
+        .values(**values, version=contact.c.version + 1, updated_at=func.now())
+    )
+
+
+def _create_contacts(connection: Connection, import_id: str) -> None:
+    """Contacts that the plan creates (R6); their ids are drawn first, for memberships and history."""
+    row = _writing_row.c
+    is_created = row.outcome == Outcome.CREATED.value
+    connection.execute(update(_writing_row).where(is_created).values(contact_id=func.nextval(_contact_sequence())))
+    columns = ["contact_id", *(attribute.field for attribute in ATTRIBUTES), "email_key", "mobile_key", "custom"]
+    created = (
+        select(
+            row.contact_id,
+            *(_typed_after(attribute) for attribute in ATTRIBUTES),
+            row.email_key,
+            row.mobile_key,
+            func.coalesce(row.custom, _EMPTY),
+        )
+        .where(is_created)
+        .order_by(row.row)
+    )
+    connection.execute(insert(contact).from_select(columns, created))
+    connection.execute(
+        update(plan_row)
+        .where(plan_row.c.import_id == import_id, is_created, plan_row.c.row == row.row)
+        .values(contact_id=row.contact_id)
+    )
+
+
+def _contact_sequence() -> ColumnElement[str]:
+    return func.pg_get_serial_sequence(contact.fullname, contact.c.contact_id.name)
+
+
+def _add_members(connection: Connection, group_id: int) -> None:
+    """Contacts that become members of the import's group (R20)."""
+    joins = select(literal(group_id), _writing_row.c.contact_id).where(_writing_row.c.changes.has_key(GROUPS))
+    connection.execute(insert(membership).from_select(["group_id", "contact_id"], joins))
+
+
+def _write_history(connection: Connection) -> None:
+    """Every change with field, before, after, import, row and time (R37)."""
+    row = _writing_row.c
+    changed = (
+        select(row.import_id, row.row, row.contact_id, contact.c.version, row.outcome, row.changes)
+        .join_from(_writing_row, contact, contact.c.contact_id == row.contact_id)
+        .order_by(row.row)
+    )
+    columns = ["import_id", "row", "contact_id", "version", "outcome", "changes"]
+    connection.execute(insert(contact_change).from_select(columns, changed))
+
+
+def _typed_after(attribute: Attribute) -> ColumnElement[Any]:
+    """The new value of an attribute, in the type of its column."""
+    after = _after(_writing_row, attribute.field)
+    return cast(after, SmallInteger) if attribute.kind is Kind.TITLE else after
+
+
+def _after(rows: FromClause, field: str) -> ColumnElement[str]:
+    """The value after the change of a field, as text; null where the row does not change it."""
+    after: ColumnElement[str] = rows.c.changes[(field, 1)].astext
+    return after

@@ -1,0 +1,143 @@
+"""Whose address it is after the import: R11, to its fixed point (step 4 of the reasons).
+
+The rounds of R11 come down to one pass and a recursion. Rows that take the same address are all rejected in the
+first round, so that from the second round on no two rows claim one address; and a row is rejected in a later round
+only because the row that would have released its address was rejected in the round before. So: judge all rows once,
+then follow the releasing rows.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, insert, literal, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from engage_etl.match_plan.messages import masked, sentence
+from engage_etl.match_plan.working_tables import address_rejection, decision, staged_row, taken_address
+from engage_etl.store.statistics import analyze
+from engage_etl.store.tables import contact
+from engage_etl.vocabulary.attributes import ADDRESSES, Attribute
+from engage_etl.vocabulary.outcomes import Reason
+
+KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
+"""For each address the column with its comparison form, in the store and in the staged rows (R13)."""
+
+
+def reject_address_conflicts(connection: Connection, file: str) -> None:
+    """Fill ``address_rejection``: the rows that R11 rejects among those that would create or update."""
+    for address in ADDRESSES:
+        _insert_taken_addresses(connection, address)
+    analyze(connection, taken_address)
+    for rejected in (_first_round(file), _later_rounds(file)):
+        connection.execute(insert(address_rejection).from_select(["row", "reason", "message"], rejected))
+    analyze(connection, address_rejection)
+
+
+def _insert_taken_addresses(connection: Connection, address: Attribute) -> None:
+    """The addresses of one kind that rows take, with who holds them and which row releases them."""
+    key = KEY_COLUMNS[address.field]
+    own, holder = contact.alias("own"), contact.alias("holder")
+    releasing = _releasing_rows(key)
+    new_key = staged_row.c[key]
+    taken = (
+        select(
+            staged_row.c.row,
+            literal(address.field),
+            new_key,
+            staged_row.c[address.field],
+            holder.c.contact_id,
+            holder.c.identifier.is_not(None),
+            releasing.c.row,
+        )
+        .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
+        .outerjoin(own, own.c.contact_id == decision.c.contact_id)
+        .outerjoin(holder, holder.c[key] == new_key)
+        .outerjoin(releasing, releasing.c.contact_id == holder.c.contact_id)
+        .where(decision.c.reason.is_(None), new_key != "", own.c[key].is_distinct_from(new_key))
+    )
+    columns = ["row", "kind", "key", "value", "holder_id", "holder_has_identifier", "releasing_row"]
+    connection.execute(insert(taken_address).from_select(columns, taken))
+
+
+def _releasing_rows(key: str) -> FromClause:
+    """Rows that give their contact another address of this kind than it holds."""
+    row, decided, held = staged_row.alias("releasing_row"), decision.alias("releasing_decision"), contact.alias("held")
+    return (
+        select(row.c.row, decided.c.contact_id)
+        .join_from(row, decided, decided.c.row == row.c.row)
+        .join(held, held.c.contact_id == decided.c.contact_id)
+        .where(decided.c.reason.is_(None), row.c[key] != "", held.c[key] != row.c[key])
+        .subquery("releasing")
+    )
+
+
+def _first_round(file: str) -> Select[tuple[int, str, str]]:
+    """Rows that take an address which its holder keeps, or which another row takes too."""
+    claim = _claims()
+    is_claimed_twice = claim.c.first_row != claim.c.last_row
+    fault = case((claim.c.is_kept, _kept_fault(claim)), else_=_claimed_twice_fault(claim))
+    reason = case(
+        (func.bool_or(claim.c.is_kept), Reason.ADDRESS_IN_USE.value), else_=Reason.ADDRESS_CLAIMED_TWICE.value
+    )
+    faults = func.string_agg(fault, aggregate_order_by(literal("; "), claim.c.is_kept.desc(), claim.c.kind))
+    advice = ". Correct the address, or the contact or row that has it, and import the row again."
+    return (
+        select(claim.c.row, reason, sentence(file, claim.c.row, faults, advice))
+        .where(or_(claim.c.is_kept, is_claimed_twice))
+        .group_by(claim.c.row)
+    )
+
+
+def _later_rounds(file: str) -> Select[tuple[int, str, str]]:
+    """Rows that take an address whose holder keeps it because the row that would have released it is rejected."""
+    rejected = select(address_rejection.c.row).cte("rejected_so_far", recursive=True)
+    rejected = rejected.union(
+        select(taken_address.c.row).join(rejected, taken_address.c.releasing_row == rejected.c.row)
+    )
+    fault = func.concat(
+        _named(taken_address),
+        " stays with contact ",
+        taken_address.c.holder_id,
+        ", since row ",
+        taken_address.c.releasing_row,
+        " is rejected",
+    )
+    faults = func.string_agg(fault, aggregate_order_by(literal("; "), taken_address.c.kind))
+    advice = ". Correct that row and import both again."
+    decided_before = select(address_rejection.c.row).where(address_rejection.c.row == taken_address.c.row)
+    return (
+        select(
+            taken_address.c.row,
+            literal(Reason.ADDRESS_IN_USE.value),
+            sentence(file, taken_address.c.row, faults, advice),
+        )
+        .join(rejected, taken_address.c.releasing_row == rejected.c.row)
+        .where(~decided_before.exists())
+        .group_by(taken_address.c.row)
+    )
+
+
+def _claims() -> FromClause:
+    """The taken addresses, each with the first and the last row that takes it, and whether its holder keeps it."""
+    address = [taken_address.c.kind, taken_address.c.key]
+    return select(
+        *taken_address.c,
+        and_(taken_address.c.holder_id.is_not(None), taken_address.c.releasing_row.is_(None)).label("is_kept"),
+        func.min(taken_address.c.row).over(partition_by=address).label("first_row"),
+        func.max(taken_address.c.row).over(partition_by=address).label("last_row"),
+    ).subquery("claim")
+
+
+def _kept_fault(claim: FromClause) -> ColumnElement[str]:
+    no_identifier = case((claim.c.holder_has_identifier, ""), else_=", which has no external identifier")
+    return func.concat(_named(claim), " belongs to contact ", claim.c.holder_id, no_identifier)
+
+
+def _claimed_twice_fault(claim: FromClause) -> ColumnElement[str]:
+    other = case((claim.c.row == claim.c.last_row, claim.c.first_row), else_=claim.c.last_row)
+    return func.concat(_named(claim), " is also taken by row ", other)
+
+
+def _named(taken: FromClause) -> ColumnElement[str]:
+    """Header and masked value of an address, as in ``user.Email a…@….com``."""
+    header = case({address.field: address.header for address in ADDRESSES}, value=taken.c.kind)
+    return func.concat(header, " ", masked(taken.c.value))

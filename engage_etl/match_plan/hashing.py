@@ -1,0 +1,43 @@
+"""What identifies a plan: a hash over its rows, its stage files and its options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from sqlalchemy import Connection, LargeBinary, Text, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from engage_etl.store.tables import plan_row
+from engage_etl.vocabulary.options import ImportOptions
+
+_ROWS_PER_BLOCK = 10_000
+
+
+def plan_hash(connection: Connection, import_id: str, stage_hash: str, options: ImportOptions) -> str:
+    """SHA-256, hexadecimal, over what the plan in ``plan_row`` does, the stage files and the options.
+
+    The versions of contacts take no part: a plan that does the same is the same.
+    """
+    given = json.dumps([stage_hash, options.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(given.encode() + (_rows_digest(connection, import_id) or b"")).hexdigest()
+
+
+def _rows_digest(connection: Connection, import_id: str) -> bytes | None:
+    """A digest over digests of blocks of rows, so that no value inside the store grows with the plan."""
+    nothing = literal(b"", LargeBinary)
+    columns = plan_row.c
+    content = func.row(columns.row, columns.outcome, columns.reason, columns.contact_id, columns.changes)
+    digest = func.sha256(func.convert_to(cast(content, Text), "UTF8"))
+    block = (
+        select(
+            (columns.row / _ROWS_PER_BLOCK).label("number"),
+            func.sha256(func.string_agg(digest, aggregate_order_by(nothing, columns.row))).label("digest"),
+        )
+        .where(columns.import_id == import_id)
+        .group_by("number")
+        .subquery("block")
+    )
+    return connection.scalar(
+        select(func.sha256(func.string_agg(block.c.digest, aggregate_order_by(nothing, block.c.number))))
+    )

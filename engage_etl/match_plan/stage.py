@@ -1,0 +1,143 @@
+"""Stage 3 as the other rooms see it: make the plan of an import, or make it again on drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Text, cast, func, select
+
+from engage_etl.errors import BrakeStopped, UsageError
+from engage_etl.match_plan.brakes import check_brakes
+from engage_etl.match_plan.hashing import plan_hash
+from engage_etl.match_plan.planning import PlanInput, write_plan
+from engage_etl.store.engine import Store
+from engage_etl.store.groups import require_group
+from engage_etl.store.imports import Import, find_import, update_import, void_plan
+from engage_etl.store.tables import plan_row
+from engage_etl.validated_rows.validation import load_summary
+from engage_etl.vocabulary.outcomes import Outcome, Status
+
+
+def make_plan(store: Store, import_id: str) -> Import:
+    """Work out and keep the plan of an import, in one snapshot of the store; no contact is changed (R29).
+
+    An import that is applied is frozen: what is recorded comes back (R30). An unapplied plan is replaced.
+
+    Raises:
+        FileError: the group does not exist (R22).
+        BrakeStopped: the plan is kept, but must not be applied (R34).
+        UsageError: the rows of the import are not validated yet.
+    """
+    with store.engine.connect() as connection:
+        entry = find_import(connection, import_id)
+    if entry.status.is_final:
+        return entry
+    with store.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        plan = plan_input(store, connection, entry)
+        void_plan(connection, import_id)
+        counts, hash_ = record_plan(connection, plan)
+        update_import(
+            connection,
+            import_id,
+            status=Status.PLANNED,
+            first_plan_hash=hash_,
+            stage_hash=plan.summary.sha256,
+            planned_at=func.clock_timestamp(),
+        )
+        stopped = _brake(plan, counts)
+        if stopped:
+            _record_stop(connection, import_id, stopped)
+    if stopped:
+        raise stopped
+    with store.engine.connect() as connection:
+        return find_import(connection, import_id)
+
+
+def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, str]:
+    """Work out the plan in the caller's transaction and enter its rows, counts, hash and snapshot."""
+    snapshot = connection.scalar(select(cast(func.pg_current_snapshot(), Text)))
+    write_plan(connection, plan)
+    counts = plan_counts(connection, plan.import_id)
+    hash_ = plan_hash(connection, plan.import_id, plan.summary.sha256, plan.options)
+    update_import(connection, plan.import_id, **counts.columns(), plan_hash=hash_, plan_snapshot=snapshot)
+    return counts, hash_
+
+
+@dataclass(frozen=True)
+class PlanCounts:
+    """Rows of a plan by outcome and by reason (R38)."""
+
+    outcomes: dict[str, int]
+    reasons: dict[str, int]
+
+    @property
+    def rows(self) -> int:
+        """All rows of the plan."""
+        return sum(self.outcomes.values())
+
+    def columns(self) -> dict[str, Any]:
+        """The counts as columns of the register."""
+        return {outcome.value: self.outcomes.get(outcome, 0) for outcome in Outcome} | {"reasons": self.reasons}
+
+
+def plan_counts(connection: Connection, import_id: str) -> PlanCounts:
+    """Count the rows of a plan."""
+    columns = plan_row.c
+    query = (
+        select(columns.outcome, columns.reason, func.count())
+        .where(columns.import_id == import_id)
+        .group_by(columns.outcome, columns.reason)
+    )
+    outcomes: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    for outcome, reason, rows in connection.execute(query).tuples():
+        outcomes[outcome] = outcomes.get(outcome, 0) + rows
+        if reason is not None:
+            reasons[reason] = rows
+    return PlanCounts(outcomes, reasons)
+
+
+def plan_input(store: Store, connection: Connection, entry: Import) -> PlanInput:
+    """Gather what the plan of an import is made from.
+
+    Raises:
+        FileError: the group does not exist (R22).
+        UsageError: the rows of the import are not validated yet.
+    """
+    folder = store.settings.import_dir(entry.import_id)
+    summary = load_summary(folder)
+    if summary is None or entry.validated_at is None:
+        raise UsageError(f"Import {entry.import_id} has no validated rows yet; materialize validated_rows first.")
+    group_id, group_name = require_group(connection, entry.group_name, file=entry.file)
+    return PlanInput(
+        import_id=entry.import_id,
+        file=entry.file,
+        folder=folder,
+        summary=summary,
+        options=entry.import_options,
+        group_id=group_id,
+        group_name=group_name,
+    )
+
+
+def _brake(plan: PlanInput, counts: PlanCounts) -> BrakeStopped | None:
+    try:
+        check_brakes(plan.options, file=plan.file, rows=counts.rows, rejected=counts.outcomes.get(Outcome.REJECTED, 0))
+    except BrakeStopped as stopped:
+        return stopped
+    return None
+
+
+def _record_stop(connection: Connection, import_id: str, stopped: BrakeStopped) -> None:
+    update_import(
+        connection,
+        import_id,
+        status=Status.STOPPED,
+        error_code=stopped.brake,
+        error_message=str(stopped),
+        ended_at=func.clock_timestamp(),
+    )
+
+
+__all__ = ["PlanCounts", "PlanInput", "make_plan", "plan_counts", "plan_input", "record_plan"]

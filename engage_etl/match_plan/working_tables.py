@@ -1,0 +1,73 @@
+"""The temporary tables that a plan is worked out in; they live as long as the planning transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Connection, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from engage_etl.vocabulary.attributes import ATTRIBUTES
+
+_WORKING = MetaData()
+
+
+def _working_table(name: str, *columns: Column[Any]) -> Table:
+    return Table(name, _WORKING, *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
+
+
+staged_row = _working_table(
+    "staged_row",
+    Column("row", BigInteger, nullable=False),
+    Column("match_kind", Text(collation="C"), nullable=False),
+    Column("match_key", Text(collation="C"), nullable=False),
+    *(Column(attribute.field, Text(collation="C")) for attribute in ATTRIBUTES),
+    Column("email_key", Text(collation="C")),
+    Column("mobile_key", Text(collation="C")),
+    Column("custom", JSONB),
+)
+"""The valid rows of the file, as in ``valid.parquet``."""
+
+staged_rejection = _working_table(
+    "staged_rejection",
+    Column("row", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+"""The rows that validation rejected, as in ``rejected.parquet``."""
+
+decision = _working_table(
+    "decision",
+    Column("row", BigInteger, nullable=False),
+    Column("contact_id", BigInteger, comment="the one contact that matches, if one does"),
+    Column("reason", Text, comment="null: the row creates or updates"),
+    Column("message", Text),
+)
+"""What steps 2 and 3 of the reasons decide about each valid row."""
+
+taken_address = _working_table(
+    "taken_address",
+    Column("row", BigInteger, nullable=False),
+    Column("kind", Text(collation="C"), nullable=False, comment="field of the address"),
+    Column("key", Text(collation="C"), nullable=False, comment="comparison form (R13)"),
+    Column("value", Text(collation="C"), nullable=False),
+    Column("holder_id", BigInteger, comment="the contact that holds the address now"),
+    Column("holder_has_identifier", Boolean),
+    Column("releasing_row", BigInteger, comment="the row that gives the holder another address"),
+)
+"""Addresses that a row takes: its contact does not hold them yet (R11)."""
+
+address_rejection = _working_table(
+    "address_rejection",
+    Column("row", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+"""What step 4 of the reasons decides (R11)."""
+
+
+def create_working_tables(connection: Connection) -> None:
+    """Create the tables, in place of those of an earlier plan in the same transaction."""
+    for table in _WORKING.sorted_tables:
+        table.drop(connection, checkfirst=True)
+        table.create(connection, checkfirst=False)

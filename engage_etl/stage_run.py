@@ -1,0 +1,40 @@
+"""What surrounds each stage of an import: its lock, and what happens to an import that ends (R40)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engage_etl.errors import BrakeStopped, ImportEnded
+from engage_etl.raw_file.settling import settle_file
+from engage_etl.reports.report import write_report
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import find_import, import_lock, mark_failed
+
+
+@contextmanager
+def import_stage(store: Store, import_id: str) -> Iterator[None]:
+    """Run a stage with the import's lock held; an import that ends here gets its report and its file is put away.
+
+    Raises:
+        ImportBusy: another process works on the import.
+        ImportUnknown: there is no such import.
+        ImportEnded: as raised by the stage, after it is recorded.
+    """
+    with store.engine.connect() as connection:
+        find_import(connection, import_id)
+    with import_lock(store.engine, import_id):
+        try:
+            yield
+        except ImportEnded as ended:
+            if not isinstance(ended, BrakeStopped):
+                with store.engine.begin() as connection:
+                    mark_failed(connection, import_id, ended)
+            finish_import(store, import_id)
+            raise
+
+
+def finish_import(store: Store, import_id: str) -> None:
+    """Write the report of an import that ended and put its file away; both can be repeated."""
+    write_report(store, import_id)
+    settle_file(store, import_id)

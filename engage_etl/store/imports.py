@@ -1,0 +1,263 @@
+"""The register of imports: one row per import, from arrival to end."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
+from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_row
+from engage_etl.vocabulary.file_format import FileFormat
+from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.outcomes import Outcome, Status
+
+BY_HAND = "manual"
+"""First part of the id of an import that no automation started."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """An import as the register knows it; the fields are the columns of ``import_register``."""
+
+    import_id: str
+    automation: str | None
+    file: str
+    source_path: str
+    claimed_path: str | None
+    is_claimed: bool
+    settled_path: str | None
+    group_name: str
+    options: dict[str, Any]
+    status: Status
+    error_code: str | None
+    error_message: str | None
+    rows: int
+    created: int
+    updated: int
+    unchanged: int
+    skipped: int
+    rejected: int
+    reasons: dict[str, int]
+    warnings: list[str]
+    drifted: int
+    plan_hash: str | None
+    first_plan_hash: str | None
+    plan_snapshot: str | None
+    stage_hash: str | None
+    attempts: int
+    report: str | None
+    received_at: datetime
+    modified_at: datetime | None
+    validated_at: datetime | None
+    planned_at: datetime | None
+    applied_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def import_options(self) -> ImportOptions:
+        """The options, checked."""
+        return ImportOptions.model_validate(self.options)
+
+    @property
+    def arrived_path(self) -> Path:
+        """Where the file waits to be read: claimed from a drop folder, or where it was found."""
+        return Path(self.claimed_path or self.source_path)
+
+    def outcome_counts(self) -> dict[str, int]:
+        """Rows by outcome, all five."""
+        return {outcome.value: getattr(self, outcome.value) for outcome in Outcome}
+
+
+@dataclass(frozen=True)
+class ImportFile:
+    """The archived bytes of an import and the format found; the fields are the columns of ``import_file``."""
+
+    import_id: str
+    sha256: str
+    bytes: int
+    arrived_at: datetime
+    archived_path: str
+    file_type: str
+    separator: str | None
+    character_set: str
+    detection: dict[str, str]
+
+    @property
+    def format(self) -> FileFormat:
+        """The format that the file is read with."""
+        return FileFormat(
+            file_type=self.file_type,  # type: ignore[arg-type]  # pydantic makes it a FileType
+            separator=self.separator,
+            character_set=self.character_set,
+            detection=self.detection,
+        )
+
+
+_COLUMNS = [import_register.c[field.name] for field in fields(Import)]
+
+
+def new_import_id(file: str, automation: str | None = None, at: datetime | None = None) -> str:
+    """A readable id, safe in URLs and file names: ``nightly-crm.contacts.20261124T0200Z.3fa9c1``."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(file).stem).strip("-")[:40] or "file"
+    moment = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%MZ")
+    return f"{automation or BY_HAND}.{stem}.{moment}.{secrets.token_hex(3)}"
+
+
+def register_import(
+    connection: Connection,
+    source: Path,
+    options: ImportOptions,
+    *,
+    automation: str | None = None,
+    claimed_path: Path | None = None,
+    modified_at: datetime | None = None,
+    import_id: str | None = None,
+) -> str:
+    """Enter an arrival into the register; status ``received``.
+
+    claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``.
+
+    Returns:
+        The id of the import.
+    """
+    import_id = import_id or new_import_id(source.name, automation)
+    connection.execute(
+        insert(import_register).values(
+            import_id=import_id,
+            automation=automation,
+            file=source.name,
+            source_path=str(source),
+            claimed_path=str(claimed_path) if claimed_path else None,
+            is_claimed=claimed_path is None,
+            group_name=options.group,
+            options=options.model_dump(mode="json", exclude_none=True),
+            status=Status.RECEIVED,
+            modified_at=modified_at,
+        )
+    )
+    return import_id
+
+
+def find_import(connection: Connection, import_id: str) -> Import:
+    """The import with this id.
+
+    Raises:
+        ImportUnknown: there is none.
+    """
+    found = connection.execute(select(*_COLUMNS).where(import_register.c.import_id == import_id)).one_or_none()
+    if found is None:
+        raise ImportUnknown(import_id)
+    return _as_import(found)
+
+
+def list_imports(
+    connection: Connection,
+    *,
+    statuses: tuple[Status, ...] | None = None,
+    automation: str | None = None,
+    is_claimed: bool | None = None,
+    limit: int | None = None,
+) -> list[Import]:
+    """Imports, the latest arrival first, narrowed by status, automation and whether a dropped file is claimed."""
+    query = select(*_COLUMNS).order_by(import_register.c.received_at.desc(), import_register.c.import_id.desc())
+    if statuses is not None:
+        query = query.where(import_register.c.status.in_(statuses))
+    if automation is not None:
+        query = query.where(import_register.c.automation == automation)
+    if is_claimed is not None:
+        query = query.where(import_register.c.is_claimed == is_claimed)
+    return [_as_import(row) for row in connection.execute(query.limit(limit))]
+
+
+def update_import(connection: Connection, import_id: str, **values: Any) -> None:
+    """Write columns of the import's row in the register."""
+    connection.execute(update(import_register).where(import_register.c.import_id == import_id).values(**values))
+
+
+def mark_claimed(connection: Connection, import_id: str) -> None:
+    """The dropped file has been moved to the claimed path."""
+    update_import(connection, import_id, is_claimed=True)
+
+
+def mark_failed(connection: Connection, import_id: str, error: EngageError) -> None:
+    """The import ended without being applied; the code and the sentence are kept."""
+    code = error.code.value if isinstance(error, FileError) else "failed"
+    update_import(
+        connection, import_id, status=Status.FAILED, error_code=code, error_message=str(error), ended_at=func.now()
+    )
+
+
+def void_plan(connection: Connection, import_id: str) -> None:
+    """Take back the plan of an import, as the stage before it is made again; counts go with it."""
+    connection.execute(delete(plan_row).where(plan_row.c.import_id == import_id))
+    connection.execute(delete(plan_attribute).where(plan_attribute.c.import_id == import_id))
+    zero = {name.value: 0 for name in Outcome}
+    update_import(
+        connection,
+        import_id,
+        **zero,
+        reasons={},
+        drifted=0,
+        plan_hash=None,
+        first_plan_hash=None,
+        plan_snapshot=None,
+        planned_at=None,
+        error_code=None,
+        error_message=None,
+        ended_at=None,
+    )
+
+
+def record_file(connection: Connection, record: ImportFile) -> None:
+    """Enter the archived bytes and the format of an import, in place of an earlier entry."""
+    connection.execute(delete(import_file).where(import_file.c.import_id == record.import_id))
+    connection.execute(insert(import_file).values(**record.__dict__))
+
+
+def find_file(connection: Connection, import_id: str) -> ImportFile | None:
+    """The archived bytes and the format of an import, or None before they are known."""
+    found = connection.execute(select(import_file).where(import_file.c.import_id == import_id)).one_or_none()
+    return ImportFile(**found._mapping) if found is not None else None
+
+
+@contextmanager
+def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
+    """Hold the lock of one import, so that none of its stages runs twice at once.
+
+    The lock belongs to a connection: a killed process gives it up.
+
+    Raises:
+        ImportBusy: another process holds it.
+    """
+    key = func.hashtextextended(f"import {import_id}", 0)
+    with engine.connect() as connection:
+        if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+            raise ImportBusy(import_id)
+        connection.commit()
+        try:
+            yield
+        finally:
+            connection.scalar(select(func.pg_advisory_unlock(key)))
+
+
+def is_alive(connection: Connection, import_id: str) -> bool:
+    """Whether some process holds the lock of this import, that is, works on it right now."""
+    key = func.hashtextextended(f"import {import_id}", 0)
+    if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+        return True
+    connection.scalar(select(func.pg_advisory_unlock(key)))
+    return False
+
+
+def _as_import(row: Any) -> Import:
+    values = dict(row._mapping)
+    values["status"] = Status(values["status"])
+    return Import(**values)

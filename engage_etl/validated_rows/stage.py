@@ -1,0 +1,69 @@
+"""Stage 2 as the other rooms see it: read the kept bytes, check every row, leave stage files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import func
+
+from engage_etl.errors import UsageError
+from engage_etl.store.custom_attributes import known_attributes
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import, void_plan
+from engage_etl.validated_rows.reading import open_reader
+from engage_etl.validated_rows.records import RecordReader
+from engage_etl.validated_rows.stage_files import StageSummary
+from engage_etl.validated_rows.validation import load_summary, validate
+from engage_etl.vocabulary.outcomes import Status
+
+
+def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], None] | None = None) -> StageSummary:
+    """Check every row of the kept file and write valid and rejected rows as stage files (R14-R18, R23-R25).
+
+    on_progress: told how many rows are done. An import that is applied is frozen: what is recorded comes back.
+
+    Raises:
+        FileError: the file as a whole cannot be read.
+        UsageError: the bytes of the import are not kept yet.
+    """
+    with store.engine.connect() as connection:
+        entry, record = find_import(connection, import_id), find_file(connection, import_id)
+        known = known_attributes(connection)
+    folder = store.settings.import_dir(import_id)
+    if entry.status.is_final and (recorded := load_summary(folder)) is not None:
+        return recorded
+    if record is None:
+        raise UsageError(f"The bytes of import {import_id} are not kept yet; materialize raw_file first.")
+    summary = validate(
+        open_kept_file(store, entry, record),
+        file=entry.file,
+        options=entry.import_options,
+        known_attributes=known,
+        folder=folder,
+        chunk_rows=store.settings.chunk_rows,
+        on_progress=on_progress,
+    )
+    with store.engine.begin() as connection:
+        void_plan(connection, import_id)
+        update_import(
+            connection,
+            import_id,
+            status=Status.VALIDATED,
+            rows=summary.rows,
+            rejected=summary.rejected,
+            reasons=summary.reasons,
+            warnings=list(summary.warnings),
+            validated_at=func.clock_timestamp(),
+        )
+    return summary
+
+
+def open_kept_file(store: Store, entry: Import, record: ImportFile) -> RecordReader:
+    """A reader of the kept bytes of an import."""
+    return open_reader(
+        store.settings.root / record.archived_path,
+        name=entry.file,
+        format=record.format,
+        options=entry.import_options,
+        max_cell_bytes=store.settings.max_cell_bytes,
+    )
