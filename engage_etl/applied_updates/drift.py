@@ -5,10 +5,10 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, cast, delete, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 
-from engage_etl.applied_updates.snapshot import PgSnapshot
 from engage_etl.match_plan.stage import PlanInput, record_plan
 from engage_etl.store.imports import Import, update_import
 from engage_etl.store.tables import plan_attribute, plan_row, store_write
+from engage_etl.store.types import PgSnapshot
 
 _earlier_plan = Table(
     "earlier_plan",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -21,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
 from sqlalchemy.types import TypeEngine
 
+from engage_etl.store.types import Xid8
 from engage_etl.vocabulary.attributes import ATTRIBUTES, Attribute, Kind
 
 SCHEMA = "engage"
@@ -33,6 +35,7 @@ METADATA = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     },
 )
 
@@ -53,6 +56,8 @@ contact = Table(
     Column("version", Integer, nullable=False, server_default=text("1")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("(email IS NULL) = (email_key IS NULL)", name="email_key"),
+    CheckConstraint("(mobile_number IS NULL) = (mobile_key IS NULL)", name="mobile_key"),
     # An alias may be longer than a btree entry holds: unique by a hash index (design, "Store").
     ExcludeConstraint(("app_alias", "="), using="hash", name="uq_contact_app_alias"),
     # Skip-unchanged and free room on each page keep updates on the page (HOT).
@@ -197,7 +202,7 @@ store_write = Table(
     METADATA,
     Column(
         "xid",
-        Text,
+        Xid8(),
         primary_key=True,
         comment="pg_current_xact_id() of a transaction that wrote contacts or memberships",
     ),

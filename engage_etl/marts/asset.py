@@ -1,0 +1,165 @@
+"""The dbt models as Dagster assets downstream of ``applied_updates``.
+
+They are not part of an import's run: the sensor ``marts`` refreshes them afterwards, many imports at once. For
+``engage_etl/definitions.py``::
+
+    Definitions.merge(imports, marts_definitions(settings))
+
+Loading costs a few milliseconds once ``prepare_manifest(settings)`` has run (``engage-etl up`` should call it first;
+without, the first load calls it and takes some seconds). dbt itself is only ever loaded by the run that builds models.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from dagster import (
+    AssetCheckKey,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    AssetSelection,
+    AssetSpec,
+    AutomationCondition,
+    AutomationConditionSensorDefinition,
+    DefaultSensorStatus,
+    Definitions,
+    Failure,
+    MaterializeResult,
+    TableColumn,
+    TableSchema,
+    multi_asset,
+)
+
+from engage_etl.marts.project import (
+    DbtFailed,
+    Lineage,
+    Model,
+    NodeResult,
+    build_models,
+    prepare_manifest,
+    read_lineage,
+)
+from engage_etl.settings import Settings
+from engage_etl.store.engine import connection_facts
+
+_log = logging.getLogger(__name__)
+
+UPSTREAM = AssetKey("applied_updates")
+GROUP = "marts"
+_SECONDS_BETWEEN_LOOKS = 10
+_GOOD = ("success", "pass", "warn")
+
+
+def marts_definitions(settings: Settings) -> Definitions:
+    """The dbt models, their tests as checks, and the sensor that refreshes them; the sensor is on by default.
+
+    A dbt project with a mistake leaves the models out, with a warning: imports go on.
+    """
+    try:
+        return Definitions(assets=[mart_assets(settings)], sensors=[marts_sensor()])
+    except DbtFailed as failed:
+        _log.warning("The dbt models are left out: %s", failed)
+        return Definitions()
+
+
+def marts_sensor() -> AutomationConditionSensorDefinition:
+    """Starts a run of the models whenever imports have been applied since the last one."""
+    return AutomationConditionSensorDefinition(
+        name="marts",
+        target=AssetSelection.groups(GROUP),
+        default_status=DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
+    )
+
+
+def mart_assets(settings: Settings) -> AssetsDefinition:
+    """All dbt models as one definition, of which any part can be materialized."""
+    lineage = read_lineage(prepare_manifest(settings))
+    names = {model.unique_id: model.name for model in lineage.models}
+
+    @multi_asset(
+        name="dbt_models",
+        specs=[_model_spec(model) for model in lineage.models],
+        check_specs=[
+            AssetCheckSpec(test.name, asset=AssetKey(test.model), description=test.description or None)
+            for test in lineage.tests
+        ],
+        can_subset=True,
+    )
+    def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+        """Builds the selected models in the store and runs their tests."""
+        checks = context.selected_asset_check_keys
+        about = {*context.selected_asset_keys, *(check.asset_key for check in checks)}
+        try:
+            results = build_models(settings, sorted(key.path[-1] for key in about), connection_facts(settings))
+        except DbtFailed as failed:
+            raise Failure(str(failed)) from None
+        yield from _model_results(results, names, context.selected_asset_keys)
+        yield from _check_results(results, lineage, checks)
+        _fail_on_broken_models(results, names)
+
+    return dbt_models
+
+
+def refresh_condition() -> AutomationCondition[AssetKey | AssetCheckKey]:
+    """True when an import was applied since the models were last asked for, and they are not being built.
+
+    ``eager()`` would wait as long as one import waits or has failed. ``any_deps_updated()`` alone forgets an import
+    that is applied while models are being built; as it stands here, times are compared, so that none is forgotten.
+    """
+    updated = AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
+    return updated.since(AutomationCondition.newly_requested()) & ~AutomationCondition.in_progress()
+
+
+def _model_spec(model: Model) -> AssetSpec:
+    upstream = [AssetKey(name) for name in model.depends_on] + ([UPSTREAM] if model.reads_store else [])
+    columns = [TableColumn(name, description=text or None) for name, text in model.columns.items()]
+    return AssetSpec(
+        model.name,
+        deps=upstream,
+        skippable=True,
+        description=model.description or None,
+        group_name=GROUP,
+        kinds={"dbt", "postgres"},
+        metadata={"dagster/column_schema": TableSchema(columns), "dagster/table_name": model.relation},
+        automation_condition=refresh_condition(),
+    )
+
+
+def _model_results(
+    results: list[NodeResult], names: dict[str, str], selected: AbstractSet[AssetKey]
+) -> Iterator[MaterializeResult[None]]:
+    for result in results:
+        key = AssetKey(names.get(result.unique_id, ""))
+        if key in selected and result.status in _GOOD:
+            metadata: dict[str, float | str] = {"seconds": result.seconds, "dbt says": result.message or ""}
+            yield MaterializeResult(asset_key=key, metadata=metadata)
+
+
+def _check_results(
+    results: list[NodeResult], lineage: Lineage, selected: AbstractSet[AssetCheckKey]
+) -> Iterator[AssetCheckResult]:
+    keys = {test.unique_id: AssetCheckKey(AssetKey(test.model), test.name) for test in lineage.tests}
+    for result in results:
+        key = keys.get(result.unique_id)
+        if key in selected and key is not None and result.status != "skipped":
+            yield AssetCheckResult(
+                check_name=key.name,
+                asset_key=key.asset_key,
+                passed=result.status == "pass",
+                severity=AssetCheckSeverity.WARN if result.status == "warn" else AssetCheckSeverity.ERROR,
+                metadata={"failures": result.failures or 0, "seconds": result.seconds},
+            )
+
+
+def _fail_on_broken_models(results: list[NodeResult], names: dict[str, str]) -> None:
+    broken = [result for result in results if result.unique_id in names and result.status not in _GOOD]
+    if broken:
+        said = "; ".join(f"{names[result.unique_id]}: {result.message}" for result in broken)
+        raise Failure(f"dbt could not build {said}")

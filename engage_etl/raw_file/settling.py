@@ -1,0 +1,130 @@
+"""Where a dropped file ends: in ``done/`` or ``failed/``, with its report beside it (R40)."""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from engage_etl.settings import Settings
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import Import, find_import, update_import
+from engage_etl.vocabulary.outcomes import Status
+
+_FOLDERS = {
+    Status.APPLIED: "done",
+    Status.REVERTED: "done",
+    Status.FAILED: "failed",
+    Status.STOPPED: "failed",
+}
+_REPORT = "report"
+_PRIVATE_FOLDER = 0o700
+
+
+def settle_file(store: Store, import_id: str) -> Path | None:
+    """Put the dropped file of an import that ended into ``<data>/done|failed/<automation>/<import id>/``.
+
+    Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
+    from ``failed/`` to ``done/``. Nothing is ever overwritten.
+
+    Returns:
+        Where the file is; None if the import has not ended, was started by hand, or its file is gone.
+    """
+    with store.engine.connect() as connection:
+        entry = find_import(connection, import_id)
+    kind = _FOLDERS.get(entry.status)
+    if kind is None or entry.claimed_path is None:
+        return None
+    folder = store.settings.root / kind / (entry.automation or "manual") / import_id
+    settled = _settle(entry, folder)
+    if settled is None:
+        return None
+    _put_report_beside(store.settings, entry, folder)
+    if str(settled) != entry.settled_path:
+        with store.engine.begin() as connection:
+            update_import(connection, import_id, settled_path=str(settled))
+    return settled
+
+
+def _settle(entry: Import, folder: Path) -> Path | None:
+    """Move the file from where it is; None if it is nowhere."""
+    target = folder / entry.file
+    for source in (Path(path) for path in (entry.claimed_path, entry.settled_path) if path):
+        if source.parent == folder and source.is_file():
+            return source
+        if source.is_file():
+            folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            target = _move(source, target)
+            _remove_emptied(source.parent)
+            return target
+    return target if target.is_file() else None
+
+
+def _move(source: Path, target: Path) -> Path:
+    """Move a file without overwriting another; returns where it is now."""
+    if target.exists() and filecmp.cmp(source, target, shallow=False):
+        source.unlink()  # copied to another file system before, by a process that was killed then
+        return target
+    target = _free_name(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_across(source, target)
+        source.unlink()
+    return target
+
+
+def _free_name(target: Path) -> Path:
+    number, free = 1, target
+    while os.path.lexists(free):
+        number += 1
+        free = target.with_name(f"{target.stem}.{number}{target.suffix}")
+    return free
+
+
+def _copy_across(source: Path, target: Path) -> None:
+    """Copy to another file system, so that a half written copy never bears the name of the file."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.copy2(source, partial)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.rename(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_emptied(folder: Path) -> None:
+    """Remove a folder that was made for one file and now holds nothing but the way to the report, if that."""
+    link = folder / _REPORT
+    if link.is_symlink() and [path.name for path in folder.iterdir()] == [_REPORT]:
+        link.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _put_report_beside(settings: Settings, entry: Import, folder: Path) -> None:
+    """A relative link to the report folder, or a copy where the file system has no links."""
+    report = settings.report_dir(entry.import_id)
+    beside = folder / (_REPORT if entry.file != _REPORT else f"{_REPORT}-folder")
+    if not report.is_dir():
+        return
+    if beside.is_symlink():
+        beside.unlink()
+    elif beside.is_dir():
+        shutil.rmtree(beside)
+    try:
+        beside.symlink_to(os.path.relpath(report, folder), target_is_directory=True)
+    except OSError:
+        shutil.copytree(report, beside)

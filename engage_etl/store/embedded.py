@@ -1,0 +1,175 @@
+"""The embedded PostgreSQL: started by whoever needs it first, left running (decision 0002)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from engage_etl.errors import StoreUnavailable, UsageError
+from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, create_cluster, locate_cluster
+
+_PAUSE = 0.05
+_ORPHANS_MAY_TAKE = 10.0
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """The server of one data folder.
+
+    start_timeout: seconds until it must answer; shared_buffers, fsync: for tests, which want a small and fast one.
+    """
+
+    data_folder: Path
+    start_timeout: float = 120.0
+    shared_buffers: str | None = None
+    fsync: bool = True
+
+    def ensure_running(self) -> Cluster:
+        """Start the server if it does not answer, making its cluster first where there is none.
+
+        Any number of processes may call this in the same moment.
+
+        Raises:
+            DataFolderUnusable: the data folder cannot be written.
+            StoreUnavailable: the server does not answer in time; the sentence names its log.
+        """
+        cluster = locate_cluster(self.data_folder)
+        if answers(cluster):
+            return cluster
+        with _locked(cluster):
+            if not answers(cluster):
+                if not cluster.folder.exists():
+                    create_cluster(cluster, self.shared_buffers, self.fsync)
+                self._start(cluster)
+        return cluster
+
+    def is_running(self) -> bool:
+        """Whether the server answers."""
+        return answers(locate_cluster(self.data_folder))
+
+    def stop(self, *, even_if_used: bool = False) -> bool:
+        """Stop the server; False if it was not running.
+
+        Raises:
+            UsageError: others are connected.
+            StoreUnavailable: it does not stop.
+        """
+        cluster = locate_cluster(self.data_folder)
+        with _locked(cluster):
+            if _postmaster(cluster) is None:
+                return False
+            if not even_if_used and (others := _other_connections(cluster)):
+                raise UsageError(
+                    f"The server is not stopped: {others} other connections use it. End `engage-etl up` and imports first."
+                )
+            stopped = cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "fast", "-w", "-t", "60")
+            if stopped.returncode != 0:
+                raise StoreUnavailable(f"The embedded PostgreSQL does not stop; look at {cluster.log}.")
+        return True
+
+    def _start(self, cluster: Cluster) -> None:
+        process = _postmaster(cluster)
+        started = None
+        if process is None:
+            _clear_remains(cluster)
+            started = _launch(cluster)
+        deadline = time.monotonic() + self.start_timeout
+        while not answers(cluster):
+            if started is not None and started.poll() is not None:
+                raise StoreUnavailable(
+                    f"The embedded PostgreSQL ended while starting: {_last_words(cluster)} (log: {cluster.log})"
+                )
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"The embedded PostgreSQL did not answer within {self.start_timeout:g} s; "
+                    f"look at {cluster.log}, or allow more time with ENGAGE_SERVER_START_TIMEOUT."
+                )
+            time.sleep(_PAUSE)
+
+
+def answers(cluster: Cluster) -> bool:
+    """Whether the server answers a query: a socket or a pid alone proves nothing."""
+    if not (cluster.sockets / SOCKET_NAME).exists():
+        return False
+    try:
+        with psycopg.connect(host=str(cluster.sockets), user=ROLE, dbname="postgres", connect_timeout=5) as connection:
+            return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.OperationalError:
+        return False
+
+
+@contextmanager
+def _locked(cluster: Cluster) -> Iterator[None]:
+    """One process at a time starts or stops the server; the lock goes with the process that holds it."""
+    file = os.open(cluster.home / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _postmaster(cluster: Cluster) -> psutil.Process | None:
+    """The running server; a pid counts only if its command line names this cluster."""
+    try:
+        pid = int((cluster.folder / "postmaster.pid").read_text().split("\n", 1)[0])
+        process = psutil.Process(pid)
+        is_ours = str(cluster.folder) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return process if is_ours else None
+
+
+def _clear_remains(cluster: Cluster) -> None:
+    """Remove what a killed server left: processes that outlived it, pid file, sockets."""
+    orphans = [process for process in psutil.process_iter(["cwd", "name"]) if _works_in(process, cluster)]
+    _, alive = psutil.wait_procs(orphans, timeout=_ORPHANS_MAY_TAKE)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=_ORPHANS_MAY_TAKE)
+    for remains in (cluster.folder / "postmaster.pid", *cluster.sockets.glob(f"{SOCKET_NAME}*")):
+        remains.unlink(missing_ok=True)
+
+
+def _works_in(process: psutil.Process, cluster: Cluster) -> bool:
+    return process.info["cwd"] == str(cluster.folder.resolve()) and "postgres" in (process.info["name"] or "")
+
+
+def _launch(cluster: Cluster) -> subprocess.Popen[bytes]:
+    """Start the server in a session of its own, so that Ctrl-C in our terminal does not end it."""
+    descriptor = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if cluster.account.is_other:
+        os.fchown(descriptor, cluster.account.uid, cluster.account.gid)
+    with os.fdopen(descriptor, "ab") as log:
+        return subprocess.Popen(
+            [str(cluster.binaries / "postgres"), "-D", str(cluster.folder), "-k", str(cluster.sockets)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={"LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+            **cluster.account.process_options(),
+        )
+
+
+def _last_words(cluster: Cluster) -> str:
+    lines = [line for line in cluster.log.read_text(errors="replace").splitlines() if "FATAL" in line]
+    return lines[-1].partition("FATAL:")[2].strip() if lines else "it says nothing about why"
+
+
+def _other_connections(cluster: Cluster) -> int:
+    with psycopg.connect(host=str(cluster.sockets), user=ROLE, dbname="postgres") as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return int(found[0]) if found else 0

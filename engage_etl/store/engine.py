@@ -1,0 +1,216 @@
+"""Open the store: start or find its server, check its version and its schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, UsageError
+from engage_etl.settings import Settings
+from engage_etl.store.cluster import ROLE
+from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
+
+OLDEST_SERVER = 15
+"""Major version of PostgreSQL from which on the store works."""
+
+DATABASE = "engage"
+DAGSTER_DATABASE = "dagster"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. engine: connections to its database; settings: of the installation."""
+
+    engine: Engine
+    settings: Settings
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.dispose()
+
+    def dispose(self) -> None:
+        """Close all connections; the server goes on."""
+        self.engine.dispose()
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store of an installation; the embedded one is started and upgraded if need be.
+
+    Raises:
+        DataFolderUnusable: the data folder cannot be written.
+        StoreUnavailable: the server does not start or does not answer.
+        ServerTooOld: it is older than PostgreSQL 15.
+        SchemaMismatch: an external store is not upgraded, or a store is newer than the program.
+    """
+    engine = connect_engine(settings)
+    try:
+        _check_version(engine, settings)
+        _check_schema(engine, settings)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(engine, settings)
+
+
+def connect_engine(settings: Settings) -> Engine:
+    """An engine on the store's database, whatever its schema."""
+    return create_engine(
+        store_url(settings),
+        # Parameters are personal data and do not belong into messages (R41).
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={
+            "options": "-c timezone=UTC -c jit=off",
+            "application_name": "engage-etl",
+            "connect_timeout": settings.connect_timeout,
+        },
+    )
+
+
+def store_url(settings: Settings) -> URL:
+    """The address of the store's database; starts the embedded server.
+
+    Raises:
+        UsageError: ``ENGAGE_DATABASE_URL`` cannot be read as an address.
+    """
+    if settings.database_url is None:
+        return _embedded_url(settings, DATABASE)
+    return _external_url(settings)
+
+
+def dagster_database_url(settings: Settings) -> str:
+    """The address of Dagster's database on the same server, created if it lacks, in the form that dagster-postgres needs.
+
+    Since SQLAlchemy 2.1 plain ``postgresql://`` means psycopg 3, on which dagster-postgres fails.
+    """
+    if settings.database_url is None:
+        url = _embedded_url(settings, DAGSTER_DATABASE)
+    else:
+        url = _external_url(settings).set(database=DAGSTER_DATABASE)
+        _create_database(_external_url(settings), DAGSTER_DATABASE, settings)
+    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def connection_facts(settings: Settings) -> dict[str, str]:
+    """What psql and dbt need to reach the store, as ``PG...`` environment variables."""
+    url = store_url(settings)
+    host = url.host or url.query.get("host")
+    facts = {"PGHOST": host, "PGPORT": url.port, "PGUSER": url.username, "PGPASSWORD": url.password}
+    return {name: str(value) for name, value in (facts | {"PGDATABASE": url.database}).items() if value is not None}
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer:
+    """The embedded server of an installation.
+
+    Raises:
+        UsageError: the installation uses an external one.
+    """
+    if settings.database_url is not None:
+        raise UsageError("This installation uses the server in ENGAGE_DATABASE_URL; there is no embedded one.")
+    return EmbeddedServer(settings.root, settings.server_start_timeout)
+
+
+def _embedded_url(settings: Settings, database: str) -> URL:
+    cluster = embedded_server(settings).ensure_running()
+    server = URL.create("postgresql+psycopg", username=ROLE, database="postgres", query={"host": str(cluster.sockets)})
+    _create_database(server, database, settings)
+    return server.set(database=database)
+
+
+def _external_url(settings: Settings) -> URL:
+    try:
+        url = make_url(settings.database_url or "")
+    except ArgumentError:
+        raise UsageError(
+            "ENGAGE_DATABASE_URL is no address; expected postgresql://user:password@host:port/database."
+        ) from None
+    if url.drivername.split("+")[0] not in ("postgresql", "postgres") or not url.database:
+        raise UsageError(
+            f"ENGAGE_DATABASE_URL names {url.drivername!r}; expected postgresql://user:password@host:port/database."
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _create_database(url: URL, name: str, settings: Settings) -> None:
+    """Create a database if it lacks; another process may be doing the same."""
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"connect_timeout": settings.connect_timeout},
+        hide_parameters=True,
+    )
+    try:
+        with engine.connect() as connection:
+            if connection.scalar(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+                return
+            quoted = psycopg.sql.Identifier(name)
+            driver_connection: Any = connection.connection.driver_connection
+            driver_connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(quoted))
+    except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+        return
+    except psycopg.errors.InsufficientPrivilege:
+        raise StoreUnavailable(
+            f"The database {name!r} is missing on the server and may not be created by this user; create it for them."
+        ) from None
+    except OperationalError as error:
+        raise _unavailable(url, error) from None
+    finally:
+        engine.dispose()
+
+
+def _check_version(engine: Engine, settings: Settings) -> None:
+    try:
+        version = server_version(engine)
+    except OperationalError as error:
+        raise _unavailable(engine.url, error) from None
+    if version < OLDEST_SERVER:
+        raise ServerTooOld(
+            f"The server at {_place(engine.url)} is PostgreSQL {version}; Engage ETL needs {OLDEST_SERVER} or later."
+        )
+
+
+def server_version(engine: Engine) -> int:
+    """Major version of the server."""
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SHOW server_version_num"))) // 10_000
+
+
+def _check_schema(engine: Engine, settings: Settings) -> None:
+    revision = current_revision(engine)
+    if revision == head_revision():
+        return
+    if revision is not None and revision not in known_revisions():
+        raise SchemaMismatch(
+            f"The store at {_place(engine.url)} has schema {revision}, which is newer than this program's "
+            f"{head_revision()}; update Engage ETL."
+        )
+    if settings.database_url is not None:
+        raise SchemaMismatch(
+            f"The store at {_place(engine.url)} has schema {revision or 'none'}, and this program needs "
+            f"{head_revision()}; run `engage-etl db upgrade`."
+        )
+    upgrade(engine)
+
+
+def _unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[-1]
+    if url.password is not None:
+        reason = reason.replace(str(url.password), "***")
+    return StoreUnavailable(
+        f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
+    )
+
+
+def _place(url: URL) -> str:
+    host = url.host or url.query.get("host") or "localhost"
+    return f"{host}{f':{url.port}' if url.port else ''}/{url.database}"

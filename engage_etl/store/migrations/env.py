@@ -1,0 +1,20 @@
+"""Alembic runs the migrations of the store on the connection that the program hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import text
+
+from engage_etl.store.tables import METADATA, SCHEMA
+
+connection = context.config.attributes["connection"]
+connection.execute(text("CREATE SCHEMA IF NOT EXISTS engage"))
+context.configure(
+    connection=connection,
+    target_metadata=METADATA,
+    version_table_schema=SCHEMA,
+    include_schemas=True,
+    include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
+)
+with context.begin_transaction():
+    context.run_migrations()
