@@ -9,8 +9,6 @@ Loading costs a few milliseconds once ``prepare_manifest(settings)`` has run (``
 without, the first load calls it and takes some seconds). dbt itself is only ever loaded by the run that builds models.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet

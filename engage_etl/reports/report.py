@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Iterator
@@ -18,14 +19,17 @@ from engage_etl.reports.summary import import_summary
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
 from engage_etl.store.tables import plan_row
+from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
 from engage_etl.validated_rows.stage_files import rejected_file
-from engage_etl.vocabulary.attributes import ATTRIBUTES, GROUPS
+from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, GROUPS
 from engage_etl.vocabulary.options import FileType
 from engage_etl.vocabulary.outcomes import Outcome
 
 CHANGES_HEADER = ("row", "contact_id", "field", "before", "after")
 _BATCH = 2_000
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_ADDRESS_HEADERS = tuple(attribute.header for attribute in ADDRESSES)
 
 
 def write_report(store: Store, import_id: str) -> Path:
@@ -42,7 +46,7 @@ def write_report(store: Store, import_id: str) -> Path:
     with replaced_folder(folder) as aside:
         _write_summary(aside / "summary.json", entry)
         if record is not None and entry.validated_at is not None:
-            write_row_files(aside, _ReportedRows(store, entry, record), _row_format(record))
+            write_row_files(aside, _reported_rows(store, entry, record), _row_format(store, record))
         if entry.planned_at is not None:
             _write_changes(store, aside / "changes.csv", import_id)
     with store.engine.begin() as connection:
@@ -56,26 +60,45 @@ def _write_summary(path: Path, entry: Import) -> None:
         file.write("\n")
 
 
-def _row_format(record: ImportFile) -> RowFormat:
-    """The source's own separator and encoding; commas and UTF-8 where it was XML."""
+def _row_format(store: Store, record: ImportFile) -> RowFormat:
+    """The source's own separator, encoding and byte-order mark; commas and UTF-8 where it was XML."""
     if record.format.file_type is FileType.XML:
         return RowFormat()
-    return RowFormat(record.separator or ",", record.character_set)
+    with (store.settings.root / record.archived_path).open("rb") as file:
+        is_marked = record.character_set.startswith("utf") and file.read(4).startswith(_BYTE_ORDER_MARKS)
+    return RowFormat(record.separator or ",", record.character_set, is_marked)
+
+
+def _reported_rows(store: Store, entry: Import, record: ImportFile) -> _ReportedRows:
+    reader = open_kept_file(store, entry, record)
+    header = reader.original_header()
+    order = list(range(len(header)))
+    if record.format.file_type is FileType.XML:
+        order.sort(key=lambda place: header[place] not in _ADDRESS_HEADERS)
+    return _ReportedRows(store, entry, reader, [header[place] for place in order], order)
 
 
 @dataclass(frozen=True)
 class _ReportedRows:
-    """The rows of one import, read anew from the kept bytes and from its plan each time they are asked for."""
+    """The rows of one import, read anew from the kept bytes and from its plan each time they are asked for.
+
+    order: places of the reader's cells in the report; of XML the addresses come first, as CSV is matched on its first
+    column (R3), so that the report can be imported.
+    """
 
     store: Store
     entry: Import
-    record: ImportFile
+    reader: RecordReader
+    cells: list[str]
+    order: list[int]
 
     def header(self) -> list[str]:
-        return open_kept_file(self.store, self.entry, self.record).original_header()
+        return self.cells
 
     def originals(self) -> Iterator[tuple[int, list[str]]]:
-        return open_kept_file(self.store, self.entry, self.record).originals()
+        if self.order == sorted(self.order):
+            return self.reader.originals()
+        return ((row, [cells[place] for place in self.order]) for row, cells in self.reader.originals())
 
     def outcomes(self) -> Iterator[RowOutcome]:
         if self.entry.planned_at is not None:

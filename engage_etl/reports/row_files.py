@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from engage_etl.reports.private_files import private_text_file
-from engage_etl.vocabulary.outcomes import Outcome
+from engage_etl.vocabulary.outcomes import Outcome, Reason
 
 ADDED_COLUMNS = ("import.row", "import.reason", "import.message")
 """Columns that follow the original ones; an import ignores them."""
@@ -18,6 +18,7 @@ ADDED_COLUMNS = ("import.row", "import.reason", "import.message")
 ROW_FILES = {Outcome.REJECTED: "rejected.csv", Outcome.SKIPPED: "skipped.csv"}
 
 _FALLBACK = "utf-8"
+_BYTE_ORDER_MARK = "\ufeff"
 _LINE_END = "\r\n"  # Python 3.11 quotes a lone carriage return inside a cell only if the line end has one
 
 
@@ -49,10 +50,11 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How row files are written. separator: one character; character_set: of the source, if it was a CSV file."""
+    """How row files are written. separator: one character; character_set: name of a codec; is_marked: with BOM."""
 
     separator: str = ","
     character_set: str = _FALLBACK
+    is_marked: bool = False
 
 
 def write_row_files(folder: Path, source: RowSource, row_format: RowFormat) -> None:
@@ -63,7 +65,7 @@ def write_row_files(folder: Path, source: RowSource, row_format: RowFormat) -> N
     try:
         _write(folder, source, row_format)
     except UnicodeEncodeError:
-        _write(folder, source, RowFormat(row_format.separator, _FALLBACK))
+        _write(folder, source, replace(row_format, character_set=_FALLBACK))
 
 
 def _write(folder: Path, source: RowSource, row_format: RowFormat) -> None:
@@ -72,10 +74,11 @@ def _write(folder: Path, source: RowSource, row_format: RowFormat) -> None:
     with ExitStack() as files:
         writers = {}
         for outcome, name in ROW_FILES.items():
-            file = private_text_file(folder / name, character_set=row_format.character_set, errors="surrogateescape")
-            writers[outcome] = csv.writer(
-                files.enter_context(file), delimiter=row_format.separator, lineterminator=_LINE_END
+            file = files.enter_context(
+                private_text_file(folder / name, character_set=row_format.character_set, errors="surrogateescape")
             )
+            file.write(_BYTE_ORDER_MARK if row_format.is_marked else "")
+            writers[outcome] = csv.writer(file, delimiter=row_format.separator, lineterminator=_LINE_END)
             writers[outcome].writerow([*kept.of(header), *ADDED_COLUMNS])
         for row, cells in join_originals(source.outcomes(), source.originals()):
             message = _fitting(row.message, row_format.character_set)
@@ -103,21 +106,24 @@ _PAST_THE_END = 2**63
 class OriginalColumns:
     """Takes away the columns that an earlier report added, where a corrected ``rejected.csv`` was imported.
 
-    In a row with too few or too many cells they are found from the end, where the report put them.
+    In a row with too few or too many cells they are taken off the end, if what is there is what a report writes.
     """
 
     def __init__(self, header: list[str]) -> None:
-        self._added = [place for place, cell in enumerate(header) if cell.strip().lower() in ADDED_COLUMNS]
+        self._added = {place for place, cell in enumerate(header) if cell.lower() in ADDED_COLUMNS}
         self._length = len(header)
-        self._are_last = self._added == list(range(self._length - len(self._added), self._length))
 
     def of(self, cells: list[str]) -> list[str]:
         """The cells without those columns."""
         if not self._added:
             return cells
-        if self._are_last:
-            return cells[: -len(self._added)]
-        return [cell for place, cell in enumerate(cells) if place not in self._added]
+        if len(cells) == self._length:
+            return [cell for place, cell in enumerate(cells) if place not in self._added]
+        return cells[:-3] if _are_added(cells[-3:]) else cells
+
+
+def _are_added(cells: list[str]) -> bool:
+    return len(cells) == len(ADDED_COLUMNS) and cells[0].isdigit() and cells[1] in set(Reason)
 
 
 def _fitting(message: str, character_set: str) -> str:

@@ -75,6 +75,10 @@ class RecordReader(Protocol):
         """
         ...
 
+    def original_header(self) -> list[str]:
+        """The header that goes with ``originals``: as it stands in the file (CSV), or CSV headers (XML)."""
+        ...
+
     def originals(self) -> Iterator[tuple[int, list[str]]]:
         """Row number and original cells of every record, malformed ones too, for the report (R39)."""
         ...

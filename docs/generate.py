@@ -1,0 +1,77 @@
+"""Writes the pages of docs/ that are made from the code: `make docs`. A test asserts that they are current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from engage_etl.settings import Settings
+from engage_etl.vocabulary.attributes import ATTRIBUTES, LONGEST_CUSTOM_NAME, Attribute
+
+HERE = Path(__file__).parent
+_NOTE = "<!-- Made from the code by `make docs`; do not edit. -->"
+
+
+def pages() -> dict[Path, str]:
+    """The generated pages by their path."""
+    return {HERE / "attributes.md": attributes_page(), HERE / "settings.md": settings_page()}
+
+
+def attributes_page() -> str:
+    """The attribute catalogue: names in CSV, XML and JSON, and what a value must be (R16, R17)."""
+    rows = (
+        (
+            f"`{entry.header}`",
+            f"`{entry.element}`",
+            f"`{entry.field}`",
+            entry.expected,
+            f"`{entry.example}`",
+            _marks(entry),
+        )
+        for entry in ATTRIBUTES
+    )
+    table = _table(("CSV header", "XML element", "JSON field", "a value is", "example", ""), rows)
+    return _page(
+        "Attributes",
+        "Standard attributes of a contact. CSV headers compare regardless of case, XML elements exactly. A value that "
+        "does not fit rejects its row. An *address* identifies a contact and is unique among all contacts; *personal* "
+        "values are masked in logs and on the web page.",
+        table,
+        "## Custom attributes",
+        "Any other attribute is a custom one: `user.CustomAttribute.colour` in CSV, or `user.CustomAttribute['Favourite "
+        'colour\']` where the name has spaces or special characters; `<namedattr name="colour">` in XML. Names compare '
+        f"regardless of case and have up to {LONGEST_CUSTOM_NAME} characters. One that does not exist yet is created "
+        "when the import is applied. In JSON they stand in `custom`, in changes as `custom.<name>`.",
+    )
+
+
+def settings_page() -> str:
+    """The settings with their variables, defaults and meanings."""
+    rows = (
+        (f"`ENGAGE_{name.upper()}`", f"`{field.default}`" if field.default is not None else "", field.description or "")
+        for name, field in Settings.model_fields.items()
+    )
+    return _page(
+        "Settings",
+        "Environment variables of an installation; each has a default that works.",
+        _table(("variable", "default", "meaning"), rows),
+    )
+
+
+def _marks(attribute: Attribute) -> str:
+    marks = {"address": attribute.is_address, "personal": attribute.personal}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join((f"# {title}", _NOTE, *parts)) + "\n"
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,149 @@
+"""The header of a CSV file: which cell fills which field (R16, R17, R23)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from engage_etl.errors import HeaderError
+from engage_etl.vocabulary.attributes import (
+    ADDRESSES,
+    ATTRIBUTES,
+    BY_FIELD,
+    BY_HEADER,
+    CUSTOM,
+    IDENTIFIER,
+    LONGEST_CUSTOM_NAME,
+    custom_key,
+)
+from engage_etl.vocabulary.options import ImportOptions
+
+REPORT_COLUMNS = ("import.row", "import.reason", "import.message")
+"""Columns of a report that is imported again; they are ignored (R39)."""
+
+_CUSTOM_HEADER = re.compile(
+    r"user\.customattribute(?:\.(?P<plain>.*)|\[\s*(?P<quote>['\"])(?P<quoted>.*)(?P=quote)\s*\])",
+    re.IGNORECASE | re.DOTALL,
+)
+_CUSTOM_EXAMPLE = "user.CustomAttribute.name"
+_WHAT_TO_DO = "Correct the header and import the file again."
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that is right.
+
+    cells: as they stand in the file; fields: for each cell a field of the catalogue, ``custom.<name>``, or None for a
+    column that is ignored; key_field: the address that rows are matched on when matching is on addresses (R3).
+    """
+
+    cells: tuple[str, ...]
+    fields: tuple[str | None, ...]
+    key_field: str | None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Cell to field, without the ignored ones."""
+        return {cell: field for cell, field in zip(self.cells, self.fields, strict=True) if field is not None}
+
+    @property
+    def custom_names(self) -> list[str]:
+        """Names of the custom attributes, as spelled."""
+        return [field.removeprefix(CUSTOM) for field in self.fields if field is not None and field.startswith(CUSTOM)]
+
+
+def parse_header(cells: list[str], *, file: str, options: ImportOptions) -> Header:
+    """Read the cells of a header.
+
+    file: name for messages.
+
+    Raises:
+        HeaderError: an unknown, empty or repeated column, or no key column (R3, R23); names column and nearest header.
+    """
+    if not cells:
+        raise HeaderError(
+            f"{file}: the first line, which is the header, is empty; expected names like user.Email. {_WHAT_TO_DO}"
+        )
+    fields = tuple(_field(cell, position, file) for position, cell in enumerate(cells, 1))
+    _refuse_repeated(cells, fields, file)
+    used = [field for field in fields if field is not None]
+    if options.use_external_identifier:
+        _demand_identifier(used, file)
+    else:
+        _demand_address_first(cells, fields, file)
+    key_field = None if options.use_external_identifier else used[0]
+    return Header(tuple(cells), fields, key_field)
+
+
+def _field(cell: str, position: int, file: str) -> str | None:
+    if cell.lower() in REPORT_COLUMNS:
+        return None
+    if not cell.strip():
+        raise HeaderError(
+            f"{file}: column {position} of the header is empty; expected a name like user.Email. {_WHAT_TO_DO}"
+        )
+    if (attribute := BY_HEADER.get(cell.lower())) is not None:
+        return attribute.field
+    if (found := _CUSTOM_HEADER.fullmatch(cell)) is not None:
+        return CUSTOM + _custom_name(found["plain"] if found["quote"] is None else found["quoted"], cell, file)
+    raise HeaderError(
+        f"{file}: there is no attribute {cell!r} (column {position} of the header). {_WHAT_TO_DO}",
+        column=cell,
+        nearest=_nearest(cell),
+    )
+
+
+def _custom_name(name: str, cell: str, file: str) -> str:
+    if not name.strip() or len(name) > LONGEST_CUSTOM_NAME:
+        raise HeaderError(
+            f"{file}: {cell!r} names no custom attribute; expected a name of 1 to {LONGEST_CUSTOM_NAME} characters, "
+            f"as in {_CUSTOM_EXAMPLE}. {_WHAT_TO_DO}",
+            column=cell,
+        )
+    return name
+
+
+def _nearest(cell: str) -> str | None:
+    known = {attribute.header.lower(): attribute.header for attribute in ATTRIBUTES}
+    known[_CUSTOM_EXAMPLE.lower()] = _CUSTOM_EXAMPLE
+    wanted = (
+        cell.lower() if cell.lower().startswith("user.") else f"user.{cell.lower().replace('-', '').replace(' ', '')}"
+    )
+    found = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
+    return known[found[0]] if found else None
+
+
+def _refuse_repeated(cells: list[str], fields: tuple[str | None, ...], file: str) -> None:
+    seen: dict[str, str] = {}
+    for cell, field in zip(cells, fields, strict=True):
+        if field is None:
+            continue
+        key = CUSTOM + custom_key(field.removeprefix(CUSTOM)) if field.startswith(CUSTOM) else field
+        if key in seen:
+            raise HeaderError(
+                f"{file}: the columns {seen[key]!r} and {cell!r} fill the same attribute; leave one of them. {_WHAT_TO_DO}",
+                column=cell,
+            )
+        seen[key] = cell
+
+
+def _demand_identifier(used: list[str], file: str) -> None:
+    if IDENTIFIER not in used:
+        raise HeaderError(
+            f"{file}: the column {BY_FIELD[IDENTIFIER].header} is missing, and rows are matched on it. "
+            "Add it, or import without --use-external-identifier.",
+            column=BY_FIELD[IDENTIFIER].header,
+        )
+
+
+def _demand_address_first(cells: list[str], fields: tuple[str | None, ...], file: str) -> None:
+    first = next((cell for cell, field in zip(cells, fields, strict=True) if field is not None), None)
+    field = next((field for field in fields if field is not None), None)
+    if field not in {address.field for address in ADDRESSES}:
+        allowed = ", ".join(address.header for address in ADDRESSES)
+        raise HeaderError(
+            f"{file}: rows are matched on the address in the first column, and that is {first!r}; expected one of {allowed}. "
+            "Move an address to the front, or import with --use-external-identifier.",
+            column=first,
+        )

@@ -1,0 +1,31 @@
+"""The reader that fits a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engage_etl.validated_rows.csv_reader import CsvReader
+from engage_etl.validated_rows.records import RecordReader
+from engage_etl.validated_rows.xml_reader import XmlReader
+from engage_etl.vocabulary.file_format import FileFormat
+from engage_etl.vocabulary.options import FileType, ImportOptions
+
+
+def open_reader(
+    path: Path, *, name: str, format: FileFormat, options: ImportOptions, max_cell_bytes: int
+) -> RecordReader:
+    """A reader of one file; nothing is read before it is asked for.
+
+    name: of the file, for messages; max_cell_bytes: longest cell of a CSV file.
+    """
+    if format.file_type is FileType.XML:
+        return XmlReader(path, name=name)
+    assert format.separator is not None, "a CSV file has a separator"
+    return CsvReader(
+        path,
+        name=name,
+        separator=format.separator,
+        character_set=format.character_set,
+        options=options,
+        max_cell_bytes=max_cell_bytes,
+    )

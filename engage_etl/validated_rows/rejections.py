@@ -1,0 +1,53 @@
+"""The sentence that says why validation rejects a row (R18, R41)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engage_etl.validated_rows.schema import KEY, Failure
+from engage_etl.vocabulary.attributes import BY_FIELD
+from engage_etl.vocabulary.masking import mask
+from engage_etl.vocabulary.outcomes import Reason
+
+_SHOWN = 100
+_ORDER = {reason: position for position, reason in enumerate(Reason)}
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A row that validation rejects. fields: all bad ones."""
+
+    row: int
+    reason: Reason
+    message: str
+    fields: tuple[str, ...]
+
+
+def reject(
+    file: str, row: int, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
+) -> Rejection:
+    """Name every bad field of a row; the reason is the first in the order of reasons.
+
+    values: of the row, by column; names: column to header cell or element, as in the file.
+    """
+    ordered = sorted(failures, key=lambda failure: _ORDER[failure.rule.reason])
+    faults = dict.fromkeys(_fault(failure, values, names) for failure in ordered)
+    fields = dict.fromkeys(failure.column for failure in ordered if failure.column != KEY)
+    message = f"{file}, row {row}: {'; '.join(faults)}. Correct it and import the row again."
+    return Rejection(row, ordered[0].rule.reason, message, tuple(fields))
+
+
+def _fault(failure: Failure, values: Mapping[str, str | None], names: Mapping[str, str]) -> str:
+    if failure.column == KEY:
+        what = "identifier" if failure.rule.reason is Reason.IDENTIFIER_MISSING else "address"
+        return f"the row has no {what}; expected {failure.rule.expected}"
+    name = names.get(failure.column, failure.column)
+    return f'{name} is "{_shown(failure.column, values[failure.column] or "")}", expected {failure.rule.expected}'
+
+
+def _shown(column: str, value: str) -> str:
+    attribute = BY_FIELD.get(column)
+    if attribute is None or attribute.personal:
+        return mask(value)
+    return value[:_SHOWN]

@@ -1,0 +1,216 @@
+"""From the records of a file to its stage files: every row is checked, none is lost (R18, R38)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engage_etl.errors import FileError, FileErrorCode
+from engage_etl.validated_rows.records import Chunk, CustomDefinition, RecordReader
+from engage_etl.validated_rows.rejections import Rejection, reject
+from engage_etl.validated_rows.schema import KEY, RowSchema
+from engage_etl.validated_rows.stage_files import (
+    REJECTED_SCHEMA,
+    VALID_SCHEMA,
+    StageSummary,
+    rejected_file,
+    summary_file,
+    valid_file,
+)
+from engage_etl.validated_rows.valid_rows import Column, valid_table
+from engage_etl.vocabulary.attributes import CUSTOM, IDENTIFIER, custom_key
+from engage_etl.vocabulary.custom_attribute import CustomAttribute
+from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.outcomes import Reason
+
+_COMPRESSION = "lz4"
+
+
+@dataclass
+class _Check:
+    """One validation at work: what it is given, and what it has found so far."""
+
+    reader: RecordReader
+    file: str
+    options: ImportOptions
+    known: Mapping[str, CustomAttribute]
+    attributes: dict[str, CustomAttribute] = field(default_factory=dict)
+    schema: RowSchema | None = None
+    valid: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    filled: set[str] = field(default_factory=set)
+
+
+def validate(
+    reader: RecordReader,
+    *,
+    file: str,
+    options: ImportOptions,
+    known_attributes: Mapping[str, CustomAttribute],
+    folder: Path,
+    chunk_rows: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> StageSummary:
+    """Check every record of a file and write ``valid.parquet``, ``rejected.parquet`` and ``stage.json``.
+
+    file: name for messages; known_attributes: of the store, by custom_key(name); folder: of the import; chunk_rows: how
+    many records are in memory at a time; on_progress: told how many are done. What is written does not depend on the
+    size of chunks, but for the layout of the Parquet files.
+
+    Raises:
+        FileError: the file as a whole cannot be read; no stage file is left then.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check = _Check(reader, file, options, known_attributes)
+    for stage_file in (summary_file(folder), valid_file(folder), rejected_file(folder)):
+        stage_file.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        valid = stack.enter_context(_writer(valid_file(folder), VALID_SCHEMA))
+        rejected = stack.enter_context(_writer(rejected_file(folder), REJECTED_SCHEMA))
+        for chunk in reader.chunks(chunk_rows):
+            table, rejections = _check_chunk(check, chunk)
+            valid.write_table(table)
+            rejected.write_table(_rejected_table(rejections))
+            if on_progress is not None:
+                on_progress(check.valid + check.reasons.total())
+    return _finish(check, folder)
+
+
+def load_summary(folder: Path) -> StageSummary | None:
+    """What the validation of the import with this folder found, or None where it is not complete."""
+    file = summary_file(folder)
+    return StageSummary.model_validate_json(file.read_text()) if file.exists() else None
+
+
+def _check_chunk(check: _Check, chunk: Chunk) -> tuple[pa.Table, list[Rejection]]:
+    schema = _schema_for(check, chunk)
+    frame = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in _with_key(check, chunk).items()})
+    failures = schema.failures(frame) if chunk.rows else {}
+    names = {column: name for name, column in check.reader.columns.items()}
+    rejections = [
+        Rejection(bad.row, Reason.ROW_MALFORMED, f"{check.file}, row {bad.row}: {bad.message}", ())
+        for bad in chunk.malformed
+    ]
+    for position, found in failures.items():
+        values = {column: cells[position] for column, cells in chunk.columns.items()}
+        rejections.append(reject(check.file, chunk.rows[position], found, values, names))
+    rejections.sort(key=lambda rejection: rejection.row)
+    check.reasons.update(rejection.reason.value for rejection in rejections)
+    return _valid_part(check, chunk, failures.keys()), rejections
+
+
+def _valid_part(check: _Check, chunk: Chunk, failed: object) -> pa.Table:
+    bad = set(failed)  # type: ignore[call-overload]
+    keep = [position for position in range(len(chunk.rows)) if position not in bad]
+    columns: dict[str, Column] = chunk.columns
+    rows, key_fields = chunk.rows, chunk.key_fields
+    if bad:
+        columns = {name: [values[position] for position in keep] for name, values in columns.items()}
+        rows, key_fields = [rows[position] for position in keep], [key_fields[position] for position in keep]
+    if check.options.use_external_identifier:
+        key_fields = [None] * len(rows)
+    check.valid += len(rows)
+    check.filled.update(name for name, values in columns.items() if name.startswith(CUSTOM) and any(values))
+    return valid_table(rows, columns, key_fields, check.attributes)
+
+
+def _with_key(check: _Check, chunk: Chunk) -> dict[str, Column]:
+    """The columns of a chunk and the value that each row is matched on (R1, R3)."""
+    lacking: Column = [None] * len(chunk.rows)
+    if check.options.use_external_identifier:
+        key = chunk.columns.get(IDENTIFIER, lacking)
+    else:
+        key = [chunk.columns[name][position] if name else None for position, name in enumerate(chunk.key_fields)]
+    return chunk.columns | {KEY: key}
+
+
+def _schema_for(check: _Check, chunk: Chunk) -> RowSchema:
+    """The schema, made again when a chunk brings a custom attribute that none before had (XML)."""
+    new = [name for name in chunk.columns if name.startswith(CUSTOM) and name not in check.attributes]
+    for name in new:
+        check.attributes[name] = _custom_attribute(check, name.removeprefix(CUSTOM))
+    if check.schema is None or new:
+        check.schema = RowSchema(check.options, check.attributes)
+    return check.schema
+
+
+def _custom_attribute(check: _Check, name: str) -> CustomAttribute:
+    """The definition that the values of a custom attribute are checked by: the store's, else the file's (R17).
+
+    Raises:
+        FileError: the file says another type than the store has.
+    """
+    said = check.reader.definitions.get(custom_key(name), CustomDefinition(name))
+    known = check.known.get(custom_key(name))
+    if known is None:
+        attribute = CustomAttribute(name=said.name, allowed_values=said.allowed_values)
+        return attribute if said.type is None else attribute.model_copy(update={"type": said.type})
+    if said.type is not None and said.type is not known.type:
+        raise FileError(
+            FileErrorCode.XML_INVALID,
+            f"{check.file}: the custom attribute {name!r} is a {said.type} in the file and a {known.type} in the store; "
+            "correct its definition in the file and import it again.",
+        )
+    return known
+
+
+def _new_attributes(check: _Check) -> tuple[CustomAttribute, ...]:
+    """Custom attributes to create: those that the file declares with a type, and those that a valid row fills."""
+    declared = [definition.name for definition in check.reader.definitions.values() if definition.type is not None]
+    wanted = dict.fromkeys([*declared, *(name.removeprefix(CUSTOM) for name in sorted(check.filled))])
+    found = {custom_key(name): _custom_attribute(check, name) for name in wanted}
+    return tuple(attribute for key, attribute in found.items() if key not in check.known)
+
+
+def _finish(check: _Check, folder: Path) -> StageSummary:
+    for part in (valid_file(folder), rejected_file(folder)):
+        _part(part).replace(part)
+    summary = StageSummary(
+        rows=check.valid + check.reasons.total(),
+        valid=check.valid,
+        rejected=check.reasons.total(),
+        reasons=dict(check.reasons),
+        columns=check.reader.columns,
+        new_attributes=_new_attributes(check),
+        warnings=tuple(check.reader.warnings),
+        sha256=_digest(valid_file(folder), rejected_file(folder)),
+    )
+    aside = _part(summary_file(folder))
+    aside.write_text(summary.model_dump_json(indent=2))
+    aside.chmod(0o600)
+    aside.replace(summary_file(folder))
+    return summary
+
+
+def _writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    aside = _part(file)
+    aside.touch(mode=0o600)
+    return pq.ParquetWriter(aside, schema, compression=_COMPRESSION)
+
+
+def _part(file: Path) -> Path:
+    return file.with_name(file.name + ".part")
+
+
+def _rejected_table(rejections: list[Rejection]) -> pa.Table:
+    rows = [
+        {"row": bad.row, "reason": bad.reason.value, "message": bad.message, "fields": list(bad.fields)}
+        for bad in rejections
+    ]
+    return pa.Table.from_pylist(rows, REJECTED_SCHEMA)
+
+
+def _digest(*files: Path) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as reading:
+            whole.update(hashlib.file_digest(reading, "sha256").digest())
+    return whole.hexdigest()

@@ -1,0 +1,106 @@
+"""The documentation says what the program does: pages made from it are current, commands in it exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+import typer.main
+
+from engage_etl.cli.main import app
+from engage_etl.vocabulary.outcomes import Outcome, Reason
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands() -> dict[str, click.Command]:
+    """All commands with their words, as in ``imports list``."""
+    return dict(_below(typer.main.get_command(app), ""))
+
+
+def _below(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield words, command
+        return
+    for name, part in command.commands.items():
+        if not part.hidden:
+            yield from _below(part, f"{words} {name}".strip())
+
+
+def shown_commands(page: Path) -> Iterator[str]:
+    """The lines of fenced or indented blocks that start with ``engage-etl``."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        yield from (line for line in block.splitlines() if line.startswith("engage-etl"))
+
+
+@pytest.mark.parametrize("page", generator().pages(), ids=lambda page: page.name)
+def test_pages_made_from_the_code_are_current(page: Path) -> None:
+    expected = generator().pages()[page]
+    assert page.read_text(encoding="utf-8") == expected, "run `make docs`"
+
+
+def test_every_command_is_described_and_has_help() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert [words for words in commands() if f"engage-etl {words}" not in guide] == []
+    assert [words for words, command in commands().items() if not command.help] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_are_shown_exist_with_their_options(page: Path) -> None:
+    known = commands()
+    for line in shown_commands(page):
+        words = shlex.split(line)[1:]
+        name = next((" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in known), None)
+        assert name is not None, f"{page.name}: {line}"
+        allowed = {option for parameter in known[name].params for option in parameter.opts}
+        used = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert used <= allowed | {"--help"}, f"{page.name}: {line}"
+
+
+def test_commands_mentioned_in_sentences_exist() -> None:
+    known = commands()
+    first_words = {words.split()[0] for words in known}
+    for page in PAGES:
+        for mentioned in re.findall(r"`engage-etl ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8")):
+            assert mentioned[0] in first_words, f"{page.name}: engage-etl {' '.join(mentioned)}"
+
+
+def test_every_chore_is_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    chores = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [*PAGES, ROOT / "CONTRIBUTING.md"])
+    assert set(re.findall(r"(?:`|^    )make ([a-z]+)", text, re.MULTILINE)) <= chores
+
+
+def test_every_outcome_is_in_the_guide_and_no_reason_is_invented() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    assert [outcome for outcome in Outcome if f"`{outcome.value}`" not in guide] == []
+    table = re.findall(r"^\| `(\w+)` \| (skipped|rejected) \|", guide, re.MULTILINE)
+    assert {reason: Reason(reason).outcome.value for reason, _ in table} == dict(table)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "decisions").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_settings_that_are_named_exist() -> None:
+    known = set(re.findall(r"ENGAGE_[A-Z_]+", (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")))
+    for page in [*PAGES, ROOT / "data" / "README.md"]:
+        assert set(re.findall(r"ENGAGE_[A-Z_]+", page.read_text(encoding="utf-8"))) <= known
