@@ -104,3 +104,9 @@ def test_settings_that_are_named_exist() -> None:
     known = set(re.findall(r"ENGAGE_[A-Z_]+", (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")))
     for page in [*PAGES, ROOT / "data" / "README.md"]:
         assert set(re.findall(r"ENGAGE_[A-Z_]+", page.read_text(encoding="utf-8"))) <= known
+
+
+def test_sample_files_that_are_named_exist() -> None:
+    for page in PAGES:
+        for name in re.findall(r"data/samples/[\w./-]+", page.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"

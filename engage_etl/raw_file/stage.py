@@ -46,7 +46,7 @@ def _archive(store: Store, entry: Import, recorded: ImportFile | None) -> Import
         bytes=archived.bytes,
         arrived_at=entry.received_at,
         archived_path=str(Path(archived.path).relative_to(store.settings.root)),
-        file_type=found.file_type,
+        file_type=found.file_type.value,
         separator=found.separator,
         character_set=found.character_set,
         detection=found.detection,

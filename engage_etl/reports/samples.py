@@ -78,14 +78,12 @@ def described_changes(changes: dict[str, list[Any]], show: bool) -> str:
 
 def field_change_counts(connection: Connection, import_id: str) -> dict[str, int]:
     """How many rows of the plan change each field."""
-    field = func.jsonb_object_keys(plan_row.c.changes).column_valued("field")
-    query = (
-        select(field, func.count())
-        .select_from(plan_row)
-        .join(field, plan_row.c.changes.is_not(None))
+    fields = (
+        select(func.jsonb_object_keys(plan_row.c.changes).label("field"))
         .where(plan_row.c.import_id == import_id)
-        .group_by(field)
+        .subquery("fields")
     )
+    query = select(fields.c.field, func.count()).group_by(fields.c.field)
     counts = [(str(name), int(rows)) for name, rows in connection.execute(query).tuples()]
     return dict(sorted(counts, key=lambda count: field_order(count[0])))
 

@@ -54,12 +54,47 @@ def open_store(settings: Settings) -> Store:
     """
     engine = connect_engine(settings)
     try:
-        _check_version(engine, settings)
+        _check_version(engine)
         _check_schema(engine, settings)
     except BaseException:
         engine.dispose()
         raise
     return Store(engine, settings)
+
+
+def upgrade_store(settings: Settings) -> str:
+    """Bring the schema of the store to the newest revision and return it.
+
+    Raises:
+        StoreError: as ``open_store``.
+    """
+    engine = connect_engine(settings)
+    try:
+        _check_version(engine)
+        upgrade(engine)
+    finally:
+        engine.dispose()
+    return head_revision()
+
+
+def store_status(settings: Settings) -> dict[str, str]:
+    """Where the store is, its server's version, its schema's revision and this program's.
+
+    Raises:
+        StoreUnavailable: the server does not answer.
+    """
+    engine = connect_engine(settings)
+    try:
+        _check_version(engine)
+        return {
+            "store": "embedded" if settings.database_url is None else "external",
+            "at": _place(engine.url),
+            "server": f"PostgreSQL {server_version(engine)}",
+            "schema": current_revision(engine) or "none",
+            "program": head_revision(),
+        }
+    finally:
+        engine.dispose()
 
 
 def connect_engine(settings: Settings) -> Engine:
@@ -168,7 +203,7 @@ def _create_database(url: URL, name: str, settings: Settings) -> None:
         engine.dispose()
 
 
-def _check_version(engine: Engine, settings: Settings) -> None:
+def _check_version(engine: Engine) -> None:
     try:
         version = server_version(engine)
     except OperationalError as error:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_row
 from engage_etl.vocabulary.file_format import FileFormat
-from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.options import FileType, ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
 BY_HAND = "manual"
@@ -94,7 +94,7 @@ class ImportFile:
     def format(self) -> FileFormat:
         """The format that the file is read with."""
         return FileFormat(
-            file_type=self.file_type,  # type: ignore[arg-type]  # pydantic makes it a FileType
+            file_type=FileType(self.file_type),
             separator=self.separator,
             character_set=self.character_set,
             detection=self.detection,

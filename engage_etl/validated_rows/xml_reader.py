@@ -207,10 +207,9 @@ class XmlReader:
 
 
 def _text(element: etree._Element) -> str:
-    """The text of an element without the white space around it, which pretty-printers add; CDATA counts, markup does not."""
-    return (
-        "".join(str(part) for part in element.xpath("text()")).strip() if len(element) else (element.text or "").strip()
-    )
+    """The text of an element without the white space around it, which pretty-printers add (R18)."""
+    # What follows a comment or a processing instruction belongs to the text as well.
+    return "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
 
 
 def _attribute(element: etree._Element, name: str) -> str | None:

@@ -87,7 +87,7 @@ def test_the_plan_is_sampled_and_counted_by_field(store: Store) -> None:
             "contact_id": 2,
             "changes": {"email": [None, "b@example.com"], "title": [1, 2]},
         },
-        {"row": 4, "outcome": "unchanged", "contact_id": 3, "changes": None},
+        {"row": 4, "outcome": "unchanged", "contact_id": 3},
     ]
     with store.engine.begin() as connection:
         import_id = register_import(connection, Path("contacts.csv"), ImportOptions(group="Newsletter"))

@@ -1,0 +1,74 @@
+"""Contacts as a file, in a stream: memory does not grow with their number."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engage_etl.errors import UsageError
+from engage_etl.store.contacts import export_header, export_rows
+from engage_etl.store.engine import Store
+from engage_etl.store.groups import require_group
+
+Block = list[tuple[str | None, ...]]
+
+
+def export_contacts(store: Store, file: Path, group: str | None) -> int:
+    """Write contacts to a file by its ending, readable by its owner only; returns how many.
+
+    group: of which members are written, None for all contacts.
+
+    Raises:
+        UsageError: the ending is neither .csv nor .parquet, or the folder cannot be written.
+        FileError: there is no such group.
+    """
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    if file.suffix.lower() not in writers:
+        raise UsageError(
+            f"{file.name}: the ending says neither CSV nor Parquet; name a file that ends in .csv or .parquet."
+        )
+    with store.engine.connect() as connection, _written_aside(file) as aside:
+        group_id = require_group(connection, group, file=file.name)[0] if group is not None else None
+        header = export_header(connection)
+        return writers[file.suffix.lower()](aside, header, export_rows(connection, group_id))
+
+
+@contextmanager
+def _written_aside(file: Path) -> Iterator[Path]:
+    aside = file.with_name(f".{file.name}.part")
+    try:
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        yield aside
+        aside.replace(file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written ({error.strerror}); name another place.") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write_csv(file: Path, header: list[str], blocks: Iterator[Block]) -> int:
+    number = 0
+    with file.open("w", encoding="utf-8", newline="") as writing:
+        writer = csv.writer(writing, lineterminator="\n")
+        writer.writerow(header)
+        for block in blocks:
+            writer.writerows(block)
+            number += len(block)
+    return number
+
+
+def _write_parquet(file: Path, header: list[str], blocks: Iterator[Block]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in header])
+    number = 0
+    with pq.ParquetWriter(file, schema) as writer:
+        for block in blocks:
+            columns = zip(*block, strict=True)
+            writer.write_table(pa.table([pa.array(column, pa.string()) for column in columns], schema=schema))
+            number += len(block)
+    return number

@@ -1,0 +1,57 @@
+"""How an import went, in the terminal."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from engage_etl.cli.output import result_console, table
+from engage_etl.reports.samples import field_change_counts
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import Import
+from engage_etl.store.tables import plan_row
+from engage_etl.vocabulary.outcomes import Outcome, Status
+
+_SENTENCES = 5
+_COLOURS = {Status.APPLIED: "green", Status.FAILED: "red", Status.STOPPED: "yellow"}
+
+
+def print_summary(store: Store, entry: Import) -> None:
+    """Print status, counts, reasons, changed fields, the first rejected rows and where to look next."""
+    console = result_console()
+    colour = _COLOURS.get(entry.status, "cyan")
+    console.print(
+        f"[bold]{entry.file}[/] → {entry.group_name}: [bold {colour}]{entry.status.value}[/]  ({entry.import_id})"
+    )
+    if entry.error_message:
+        console.print(entry.error_message, markup=False)
+    for warning in entry.warnings:
+        console.print(f"Warning: {warning}", markup=False)
+    console.print(
+        table("rows", *Outcome, rows=[[f"{entry.rows:,}", *(f"{n:,}" for n in entry.outcome_counts().values())]])
+    )
+    fields, rejected = _details(store, entry)
+    for title, counts in (("reason", entry.reasons), ("changed field", fields)):
+        if counts:
+            ordered = sorted(counts.items(), key=lambda count: -count[1])
+            console.print()
+            console.print(table(title, "rows", rows=((name, f"{rows:,}") for name, rows in ordered)))
+    if rejected:
+        console.print()
+        for sentence in rejected:
+            console.print(f"- {sentence}", markup=False)
+        if entry.rejected > len(rejected):
+            console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
+    if entry.report:
+        console.print(f"Report: {store.settings.root / entry.report}", markup=False)
+
+
+def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:
+    columns = plan_row.c
+    query = (
+        select(columns.message)
+        .where(columns.import_id == entry.import_id, columns.outcome == Outcome.REJECTED.value)
+        .order_by(columns.row)
+        .limit(_SENTENCES)
+    )
+    with store.engine.connect() as connection:
+        return field_change_counts(connection, entry.import_id), [str(text) for text in connection.scalars(query)]

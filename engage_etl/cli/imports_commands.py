@@ -1,0 +1,112 @@
+"""``engage-etl imports``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engage_etl.cli.options import AsJson
+from engage_etl.cli.output import (
+    errors_as_sentences,
+    message_console,
+    print_json,
+    print_json_list,
+    result_console,
+    table,
+)
+from engage_etl.vocabulary.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+app = typer.Typer(no_args_is_help=True)
+ImportId = Annotated[str, typer.Argument(metavar="ID", help="Id of the import.")]
+_ROWS_AT_A_TIME = 2_000
+
+
+@app.command("list")
+def list_all(
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20, as_json: AsJson = False
+) -> None:
+    """List the latest imports."""
+    from engage_etl.cli.installation import store
+    from engage_etl.reports.summary import import_summary
+    from engage_etl.store.imports import list_imports
+
+    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+        entries = list_imports(connection, limit=limit)
+    if as_json:
+        print_json([import_summary(entry) for entry in entries])
+    elif not entries:
+        message_console().print("There are no imports yet; start one with `engage-etl import FILE --group NAME`.")
+    else:
+        names = ("import", "status", "rows", *(outcome.value for outcome in Outcome))
+        counts = ([entry.rows, *entry.outcome_counts().values()] for entry in entries)
+        rows = (
+            (entry.import_id, entry.status.value, *(f"{count:,}" for count in numbers))
+            for entry, numbers in zip(entries, counts, strict=True)
+        )
+        result_console().print(table(*names, rows=rows))
+
+
+@app.command("show")
+def show(import_id: ImportId, as_json: AsJson = False) -> None:
+    """Show how an import went: counts, reasons, report."""
+    from engage_etl.cli.import_summary import print_summary
+    from engage_etl.cli.installation import store
+    from engage_etl.reports.summary import import_summary
+    from engage_etl.store.imports import find_import
+
+    with errors_as_sentences(as_json=as_json), store() as opened:
+        with opened.engine.connect() as connection:
+            entry = find_import(connection, import_id)
+        if as_json:
+            print_json(import_summary(entry))
+        else:
+            print_summary(opened, entry)
+
+
+OutcomeChoice = Enum("OutcomeChoice", {outcome.name: outcome.value for outcome in Outcome})  # type: ignore[misc]
+
+
+@app.command("rows")
+def rows(
+    import_id: ImportId,
+    outcome: Annotated[OutcomeChoice | None, typer.Option(help="Only rows with this outcome.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what became of each row of an import, in row order."""
+    from engage_etl.cli.installation import store
+    from engage_etl.store.imports import find_import
+
+    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+        find_import(connection, import_id)
+        found = _rows(connection, import_id, outcome.value if outcome else None)
+        if as_json:
+            print_json_list(found)
+        else:
+            for row in found:
+                _print_row(row)
+
+
+def _rows(connection: Connection, import_id: str, outcome: str | None) -> Iterator[dict[str, Any]]:
+    from sqlalchemy import select
+
+    from engage_etl.store.tables import plan_row
+
+    columns = plan_row.c
+    query = select(columns.row, columns.outcome, columns.reason, columns.message, columns.contact_id, columns.changes)
+    query = query.where(columns.import_id == import_id).order_by(columns.row)
+    if outcome is not None:
+        query = query.where(columns.outcome == outcome)
+    for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query):
+        yield dict(row._mapping) | {"changes": row.changes or {}}
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    changes = "; ".join(f"{field}: {before} → {after}" for field, (before, after) in row["changes"].items())
+    told = row["message"] or changes
+    result_console().print(f"{row['row']:>8}  {row['outcome']:<10}{told}", markup=False)

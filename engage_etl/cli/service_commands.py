@@ -1,0 +1,49 @@
+"""``engage-etl demo``, ``up`` and ``env``."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engage_etl.cli.output import errors_as_sentences, message_console
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Folder of the demo; made anew each time.")] = Path(".demo"),
+) -> None:
+    """Set up a store in a folder of its own, import sample files and show what changed."""
+    with errors_as_sentences(as_json=False):
+        from engage_etl.cli.demo import run_demo
+
+        run_demo(folder)
+
+
+def up(
+    host: Annotated[str, typer.Option(help="Address that the web UI listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the web UI.")] = 3000,
+) -> None:
+    """Start the web UI and the daemon that imports dropped files; Ctrl-C ends both."""
+    with errors_as_sentences(as_json=False):
+        from engage_etl.settings import load_settings
+        from engage_etl.triggers.service import run_service
+
+        code = run_service(load_settings(), host=host, port=port, say=message_console().print)
+    raise typer.Exit(code)
+
+
+def env() -> None:
+    """Print the variables with which plain dagster, dbt and psql work on this installation."""
+    with errors_as_sentences(as_json=False):
+        from engage_etl.settings import load_settings
+        from engage_etl.store.engine import connection_facts, open_store
+        from engage_etl.triggers.instance import environment, prepare_instance
+
+        settings = load_settings()
+        open_store(settings).dispose()
+        prepare_instance(settings)
+        variables = environment(settings) | connection_facts(settings)
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")

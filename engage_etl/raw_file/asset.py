@@ -1,0 +1,42 @@
+"""Asset ``raw_file``: the bytes of an arrival, kept unchanged."""
+
+import dagster as dg
+
+from engage_etl.raw_file.stage import archive_raw_file
+from engage_etl.reports.samples import file_preview
+from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.triggers.resources import Progress, StoreResource
+from engage_etl.triggers.stage_assets import GROUP, OWNERS, run_stage
+
+DESCRIPTION = """
+Keeps the bytes of a file that arrived, unchanged, and finds out its type, separator and encoding.
+
+**Red?** The message says what is wrong with the file as a whole: it is empty, of another type, or the group that it is
+for does not exist. Nothing was imported. Correct it and import it again.
+"""
+_PREVIEW_LINES = 10
+
+
+@dg.asset(partitions_def=IMPORTS, group_name=GROUP, owners=OWNERS, kinds={"file"}, description=DESCRIPTION)
+def raw_file(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
+    """Stage 1: archive the bytes."""
+    with run_stage(context, store) as run:
+        progress.stage("raw_file", None)
+        record = archive_raw_file(run.store, run.import_id)
+        kept = run.store.settings.root / record.archived_path
+        return dg.MaterializeResult(
+            metadata={
+                "bytes": record.bytes,
+                "sha256": record.sha256,
+                "file_type": record.file_type,
+                "separator": repr(record.separator) if record.separator else "none",
+                "character_set": record.character_set,
+                "detection": dg.MetadataValue.json(record.detection),
+                "arrived_at": dg.MetadataValue.timestamp(record.arrived_at),
+                "path": run.path(kept),
+                "preview": dg.MetadataValue.md(
+                    f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"
+                ),
+                **run.duration(),
+            }
+        )

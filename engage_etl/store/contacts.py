@@ -1,0 +1,96 @@
+"""Look at contacts: one by one with their history, or all of them in a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from engage_etl.store.custom_attributes import known_attributes
+from engage_etl.store.tables import contact, contact_change, contact_group, membership
+from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header
+from engage_etl.vocabulary.comparison import comparison_form
+
+_KEY_COLUMNS = {"email": contact.c.email_key, "mobile_number": contact.c.mobile_key, "app_alias": contact.c.app_alias}
+_ROWS_AT_A_TIME = 5_000
+
+
+def by_address(field: str, value: str) -> ColumnElement[bool]:
+    """The contact that holds an address, compared as R13 says."""
+    address = next(address for address in ADDRESSES if address.field == field)
+    return _KEY_COLUMNS[field] == comparison_form(address.kind, value)
+
+
+def by_identifier(value: str) -> ColumnElement[bool]:
+    """The contacts with this external identifier, compared exactly (R4); there may be several."""
+    return contact.c[IDENTIFIER] == value
+
+
+def by_id(contact_id: int) -> ColumnElement[bool]:
+    """The contact with this id."""
+    return contact.c.contact_id == contact_id
+
+
+def find_contacts(connection: Connection, condition: ColumnElement[bool], *, history: bool) -> list[dict[str, Any]]:
+    """The contacts that meet a condition, by id, as objects of the public interface.
+
+    history: with all changes of each, oldest first (R37).
+    """
+    names = {key: attribute.name for key, attribute in known_attributes(connection).items()}
+    found = connection.execute(select(contact).where(condition).order_by(contact.c.contact_id)).mappings().all()
+    return [_as_object(connection, dict(row), names, history=history) for row in found]
+
+
+def export_header(connection: Connection) -> list[str]:
+    """The columns of an export: headers as R16 spells them, custom attributes after them."""
+    custom = [custom_header(attribute.name) for _, attribute in sorted(known_attributes(connection).items())]
+    return [*(attribute.header for attribute in ATTRIBUTES), *custom]
+
+
+def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[tuple[str | None, ...]]]:
+    """The cells of all contacts, or of the members of a group, by id, in blocks; the store streams them."""
+    stream = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(_export_query(connection, group_id))
+    for block in stream.partitions():
+        yield [tuple(row) for row in block]
+
+
+def _export_query(connection: Connection, group_id: int | None) -> Select[Any]:
+    custom = [contact.c.custom.op("->>")(key) for key in sorted(known_attributes(connection))]
+    query = select(*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom)
+    if group_id is not None:
+        query = query.join(membership, membership.c.contact_id == contact.c.contact_id)
+        query = query.where(membership.c.group_id == group_id)
+    return query.order_by(contact.c.contact_id)
+
+
+def _as_object(connection: Connection, row: dict[str, Any], names: dict[str, str], *, history: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"contact_id": row["contact_id"]}
+    shown |= {attribute.field: row[attribute.field] for attribute in ATTRIBUTES}
+    shown["custom"] = {names.get(key, key): value for key, value in sorted(row["custom"].items())}
+    shown["groups"] = _groups(connection, row["contact_id"])
+    shown["version"] = row["version"]
+    shown |= {name: row[name].isoformat() for name in ("created_at", "updated_at")}
+    if history:
+        shown["history"] = _history(connection, row["contact_id"])
+    return shown
+
+
+def _groups(connection: Connection, contact_id: int) -> list[str]:
+    names = func.array_agg(aggregate_order_by(contact_group.c.name, contact_group.c.name))
+    query = select(names).join(membership, membership.c.group_id == contact_group.c.group_id)
+    return connection.scalar(query.where(membership.c.contact_id == contact_id)) or []
+
+
+def _history(connection: Connection, contact_id: int) -> list[dict[str, Any]]:
+    columns = contact_change.c
+    query = (
+        select(columns.import_id, columns.row, columns.changed_at, columns.changes)
+        .where(columns.contact_id == contact_id)
+        .order_by(columns.version, columns.change_id)
+    )
+    return [
+        {"import_id": found.import_id, "row": found.row, "at": found.changed_at.isoformat(), "changes": found.changes}
+        for found in connection.execute(query)
+    ]

@@ -1,0 +1,117 @@
+"""Dagster's instance of an installation: its folder, its configuration, its storage on the store's server."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+from dagster import StringSource
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from ruamel.yaml import YAML
+
+from engage_etl.settings import Settings, load_settings
+from engage_etl.store.engine import dagster_database_url
+
+
+class EngageStorage(DagsterPostgresStorage):
+    """Dagster's storage, in the database ``dagster`` on the server of the store, which is found or started first.
+
+    A static address in ``dagster.yaml`` would not survive a restart of the embedded server elsewhere.
+    """
+
+    @classmethod
+    def config_type(cls) -> Any:
+        """The data folder of the installation."""
+        return {"data_dir": StringSource}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> DagsterPostgresStorage:
+        """Open the storage; the server's address comes from the installation's settings."""
+        settings = load_settings(data_dir=Path(config_value["data_dir"]))
+        return cls(postgres_url=dagster_database_url(settings), should_autocreate_tables=True, inst_data=inst_data)
+
+    @property
+    def event_storage_data(self) -> ConfigurableClassData | None:
+        """None: the whole storage is this class."""
+        return None
+
+    @property
+    def run_storage_data(self) -> ConfigurableClassData | None:
+        """None: the whole storage is this class."""
+        return None
+
+    @property
+    def schedule_storage_data(self) -> ConfigurableClassData | None:
+        """None: the whole storage is this class."""
+        return None
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Write ``dagster.yaml`` where it is missing or other than it should be; returns DAGSTER_HOME."""
+    home = settings.dagster_home
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = _as_yaml(_configuration(settings))
+    file = home / "dagster.yaml"
+    if not file.exists() or file.read_text() != wanted:
+        descriptor, aside = tempfile.mkstemp(dir=home)
+        with os.fdopen(descriptor, "w") as writing:
+            writing.write(wanted)
+        Path(aside).replace(file)
+    return home
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables with which plain Dagster commands work on this installation."""
+    given = {"DAGSTER_HOME": str(settings.dagster_home), "ENGAGE_DATA_DIR": str(settings.root)}
+    if settings.database_url is not None:
+        given["ENGAGE_DATABASE_URL"] = settings.database_url
+    return given
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """The instance of an installation; its server is started if need be."""
+    home = prepare_instance(settings)
+    os.environ.update(environment(settings))
+    return dg.DagsterInstance.from_config(str(home))
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    return {
+        "storage": {
+            "custom": {
+                "module": EngageStorage.__module__,
+                "class": EngageStorage.__name__,
+                "config": {"data_dir": str(settings.root)},
+            }
+        },
+        "concurrency": {
+            "runs": {
+                "max_concurrent_runs": settings.concurrent_runs,
+                # Imports of one automation are planned and applied one at a time, others beside them (R40).
+                "tag_concurrency_limits": [
+                    {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+                ],
+            }
+        },
+        "run_coordinator": {
+            "module": "dagster._core.run_coordinator.queued_run_coordinator",
+            "class": "QueuedRunCoordinator",
+            "config": {"dequeue_interval_seconds": 1},
+        },
+        "run_monitoring": {"enabled": True, "poll_interval_seconds": 10, "start_timeout_seconds": 120},
+        "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 30}}},
+        "python_logs": {"python_log_level": "WARNING"},
+        "telemetry": {"enabled": False},
+    }
+
+
+def _as_yaml(configuration: dict[str, Any]) -> str:
+    from io import StringIO
+
+    text = StringIO()
+    cast(Any, YAML()).dump(configuration, text)
+    return "# Written by engage-etl at every start; changes made here are lost.\n" + text.getvalue()

@@ -1,0 +1,37 @@
+"""The jobs that run imports; loaded by themselves for the command line, which needs no more of Dagster."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from engage_etl.applied_updates.asset import applied_updates
+from engage_etl.match_plan.asset import match_plan
+from engage_etl.raw_file.asset import raw_file
+from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.triggers.resources import Progress, StoreResource
+from engage_etl.validated_rows.asset import validated_rows
+
+STAGES = [raw_file, validated_rows, match_plan, applied_updates]
+IMPORT_CONTACTS = "import_contacts"
+PLAN_IMPORT = "plan_import"
+
+
+def import_definitions() -> dg.Definitions:
+    """The four stages and the jobs that run them, in one process each."""
+    return dg.Definitions(
+        assets=STAGES,
+        jobs=[_job(IMPORT_CONTACTS, STAGES), _job(PLAN_IMPORT, STAGES[:-1])],
+        resources={"store": StoreResource(), "progress": Progress()},
+        executor=dg.in_process_executor,
+    )
+
+
+def _job(name: str, stages: list[dg.AssetsDefinition]) -> object:
+    last = stages[-1].key.to_user_string()
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*stages),
+        partitions_def=IMPORTS,
+        description=f"From the raw file to {last}, for one import.",
+        executor_def=dg.in_process_executor,
+    )

@@ -1,0 +1,74 @@
+"""What all four stage assets share: how a stage is run, and how what it leaves is shown in the web UI."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from engage_etl.errors import EngageError
+from engage_etl.stage_run import import_stage
+from engage_etl.store.engine import Store
+from engage_etl.triggers.resources import StoreResource
+
+GROUP = "contact_import"
+OWNERS = ["team:engage-etl"]
+
+
+@dataclass
+class StageRun:
+    """A stage at work. import_id: of the partition; store: open; started: by the monotonic clock."""
+
+    import_id: str
+    store: Store
+    started: float = field(default_factory=time.monotonic)
+
+    def duration(self, rows: int | None = None) -> dict[str, Any]:
+        """Metadata: how long the stage took so far, and how many rows per second that is."""
+        seconds = time.monotonic() - self.started
+        speed = {"rows_per_second": round(rows / seconds)} if rows and seconds else {}
+        return {"duration_seconds": dg.MetadataValue.float(round(seconds, 3)), **speed}
+
+    def path(self, path: Path) -> dg.PathMetadataValue:
+        """Metadata: a path."""
+        return dg.MetadataValue.path(str(path))
+
+    @property
+    def shows_personal_data(self) -> bool:
+        """Whether a setting lets metadata show personal data (R41)."""
+        return self.store.settings.show_personal_data
+
+
+@contextmanager
+def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[StageRun]:
+    """Open the store, hold the import's lock, and turn our errors into a failure with their sentence.
+
+    Raises:
+        dagster.Failure: the stage ended with an error of ours; no retry helps.
+    """
+    try:
+        with store.open() as opened, import_stage(opened, context.partition_key):
+            yield StageRun(context.partition_key, opened)
+    except EngageError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from None
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.TextMetadataValue:
+    """Metadata: a table, all cells as text; a word where there is nothing to show."""
+    if not records:
+        return dg.MetadataValue.text("none")
+    names = list(records[0])
+    schema = dg.TableSchema([dg.TableColumn(name) for name in names])
+    rows = [dg.TableRecord({name: str(record.get(name, "")) for name in names}) for record in records]
+    return dg.MetadataValue.table(rows, schema=schema)
+
+
+def counts_table(counts: Mapping[str, int], name: str) -> dg.TableMetadataValue | dg.TextMetadataValue:
+    """Metadata: counts under a name, the largest first."""
+    ordered = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
+    return table([{name: key, "rows": value} for key, value in ordered])
