@@ -47,8 +47,10 @@ $(READY): requirements.lock pyproject.toml
 		|| { echo "Python 3.11, 3.12 or 3.13 is needed and none was found on the path." >&2; exit 1; }; \
 	if ! test -x $(BIN)/python; then \
 		if command -v uv >/dev/null; then uv venv --quiet --python "$$python" $(VENV); \
-		else "$$python" -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv; fi; \
+		else "$$python" -m venv $(VENV); fi; \
 	fi
+	@command -v uv >/dev/null || test -x $(BIN)/uv || { $(BIN)/python -m ensurepip >/dev/null \
+		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
 	@echo "Installing the packages of requirements.lock into $(VENV)"
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .

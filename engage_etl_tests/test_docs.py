@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-import click
 import pytest
 import typer.main
 
@@ -28,18 +28,18 @@ def generator() -> ModuleType:
     return module
 
 
-def commands() -> dict[str, click.Command]:
+def commands() -> dict[str, Any]:
     """All commands with their words, as in ``imports list``."""
     return dict(_below(typer.main.get_command(app), ""))
 
 
-def _below(command: click.Command, words: str) -> Iterator[tuple[str, click.Command]]:
-    if not isinstance(command, click.Group):
+def _below(command: Any, words: str) -> Iterator[tuple[str, Any]]:
+    parts = getattr(command, "commands", None)
+    if parts is None:
         yield words, command
         return
-    for name, part in command.commands.items():
-        if not part.hidden:
-            yield from _below(part, f"{words} {name}".strip())
+    for name, part in parts.items():
+        yield from _below(part, f"{words} {name}".strip())
 
 
 def shown_commands(page: Path) -> Iterator[str]:

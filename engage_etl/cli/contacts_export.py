@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from engage_etl.errors import UsageError
 from engage_etl.store.contacts import export_header, export_rows
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 
-Block = list[tuple[str | None, ...]]
+Block = list[tuple[Any, ...]]
 
 
 def export_contacts(store: Store, file: Path, group: str | None) -> int:

@@ -18,6 +18,7 @@ from engage_etl.cli.output import (
     print_json,
 )
 from engage_etl.errors import UsageError
+from engage_etl.vocabulary.choices import DETECT, Duplicates, FileType, ImportMode, MangledIdentifiers
 
 if TYPE_CHECKING:
     from engage_etl.store.engine import Store
@@ -25,47 +26,30 @@ if TYPE_CHECKING:
     from engage_etl.vocabulary.options import ImportOptions
 
 
-class _Mode(str, Enum):
-    ADD_AND_UPDATE = "add-and-update"
+_FileType = Enum("_FileType", {kind.name: kind.value for kind in FileType} | {"DETECT": DETECT})  # type: ignore[misc]
 
 
-class _FileType(str, Enum):
-    CSV = "csv"
-    XML = "xml"
-    DETECT = "detect"
-
-
-class _Duplicates(str, Enum):
-    LAST = "last"
-    REJECT = "reject"
-
-
-class _Mangled(str, Enum):
-    REJECT = "reject"
-    ACCEPT = "accept"
-
-
-def import_files(  # noqa: PLR0913 - one parameter per option
+def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV or XML files.")],
     group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
     use_external_identifier: Annotated[
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")
     ] = False,
     import_mode: Annotated[
-        _Mode, typer.Option(help="What may happen to members, contacts and new ones.")
-    ] = _Mode.ADD_AND_UPDATE,
-    file_type: Annotated[_FileType, typer.Option(help="Type of the files.")] = _FileType.DETECT,
+        ImportMode, typer.Option(help="What may happen to members, contacts and new ones.")
+    ] = ImportMode.ADD_AND_UPDATE,
+    file_type: Annotated[_FileType, typer.Option(help="Type of the files.")] = _FileType["DETECT"],
     separator: Annotated[str, typer.Option(help="Separator of CSV files: , ; | tab, or detect.")] = "detect",
     character_set: Annotated[str, typer.Option(help="Encoding of CSV files, like ISO-8859-15, or detect.")] = "detect",
     duplicates: Annotated[
-        _Duplicates, typer.Option(help="Rows with one match key: the last one counts, or all are rejected.")
-    ] = _Duplicates.LAST,
+        Duplicates, typer.Option(help="Rows with one match key: the last one counts, or all are rejected.")
+    ] = Duplicates.LAST,
     identifier_pattern: Annotated[
         str | None, typer.Option(help="alphanumeric, or a regular expression for whole identifiers.")
     ] = None,
     mangled_identifiers: Annotated[
-        _Mangled, typer.Option(help="Identifiers like 1.23E+11, which a spreadsheet has made.")
-    ] = _Mangled.REJECT,
+        MangledIdentifiers, typer.Option(help="Identifiers like 1.23E+11, which a spreadsheet has made.")
+    ] = MangledIdentifiers.REJECT,
     max_rejected: Annotated[
         str | None, typer.Option(help="Stop after the plan past this: 5% or 100. Default: over half, at least ten.")
     ] = None,
@@ -97,7 +81,7 @@ def import_files(  # noqa: PLR0913 - one parameter per option
 
 
 def _stated(value: str) -> str | None:
-    return None if value == "detect" else value
+    return None if value == DETECT else value
 
 
 def _options(given: dict[str, Any]) -> ImportOptions:

@@ -17,6 +17,9 @@ from rich.table import Table
 from engage_etl.errors import EngageError, FileError, UsageError
 
 
+_WIDTH_OF_A_FILE = 400
+
+
 class ExitCode(IntEnum):
     """How a command ends."""
 
@@ -32,12 +35,18 @@ WORST_FIRST = (ExitCode.USAGE, ExitCode.FAILED, ExitCode.ROWS_REJECTED, ExitCode
 
 def result_console() -> Console:
     """Where results go."""
-    return Console(soft_wrap=True, highlight=False)
+    return _console(stderr=False)
 
 
 def message_console() -> Console:
     """Where progress and messages go."""
-    return Console(stderr=True, soft_wrap=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    """A console that folds lines at the width of a terminal, and hardly ever in a file or a pipe."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_A_FILE)
 
 
 def print_json(document: Any) -> None:

@@ -1,5 +1,7 @@
 """Asset ``match_plan``: what will happen to each row, before anything happens."""
 
+from typing import Any
+
 import dagster as dg
 
 from engage_etl.match_plan.stage import make_plan
@@ -49,7 +51,7 @@ def match_plan(context: dg.AssetExecutionContext, store: StoreResource, progress
         )
 
 
-def _counts(planned: Import) -> dict[str, object]:
+def _counts(planned: Import) -> dict[str, Any]:
     return {
         "rows": planned.rows,
         **planned.outcome_counts(),
@@ -59,7 +61,7 @@ def _counts(planned: Import) -> dict[str, object]:
     }
 
 
-def _changes(run: StageRun, planned: Import) -> dict[str, object]:
+def _changes(run: StageRun, planned: Import) -> dict[str, Any]:
     with run.store.engine.connect() as connection:
         sample = plan_sample(connection, planned.import_id, run.store.settings.sample_rows, run.shows_personal_data)
         fields = field_change_counts(connection, planned.import_id)

@@ -49,16 +49,16 @@ def export_header(connection: Connection) -> list[str]:
     return [*(attribute.header for attribute in ATTRIBUTES), *custom]
 
 
-def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[tuple[str | None, ...]]]:
+def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[tuple[Any, ...]]]:
     """The cells of all contacts, or of the members of a group, by id, in blocks; the store streams them."""
     stream = connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(_export_query(connection, group_id))
     for block in stream.partitions():
-        yield [tuple(row) for row in block]
+        yield [tuple(cells) for cells in block]
 
 
 def _export_query(connection: Connection, group_id: int | None) -> Select[Any]:
     custom = [contact.c.custom.op("->>")(key) for key in sorted(known_attributes(connection))]
-    query = select(*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom)
+    query: Select[Any] = select(*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom)
     if group_id is not None:
         query = query.join(membership, membership.c.contact_id == contact.c.contact_id)
         query = query.where(membership.c.group_id == group_id)

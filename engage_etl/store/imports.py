@@ -164,9 +164,10 @@ def list_imports(
     statuses: tuple[Status, ...] | None = None,
     automation: str | None = None,
     is_claimed: bool | None = None,
+    is_settled: bool | None = None,
     limit: int | None = None,
 ) -> list[Import]:
-    """Imports, the latest arrival first, narrowed by status, automation and whether a dropped file is claimed."""
+    """Imports, the latest arrival first, narrowed by status, automation, whether a dropped file is claimed and put away."""
     query = select(*_COLUMNS).order_by(import_register.c.received_at.desc(), import_register.c.import_id.desc())
     if statuses is not None:
         query = query.where(import_register.c.status.in_(statuses))
@@ -174,6 +175,8 @@ def list_imports(
         query = query.where(import_register.c.automation == automation)
     if is_claimed is not None:
         query = query.where(import_register.c.is_claimed == is_claimed)
+    if is_settled is not None:
+        query = query.where(import_register.c.settled_path.is_not(None) == is_settled)
     return [_as_import(row) for row in connection.execute(query.limit(limit))]
 
 

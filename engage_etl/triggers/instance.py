@@ -29,7 +29,7 @@ class EngageStorage(DagsterPostgresStorage):
         return {"data_dir": StringSource}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> DagsterPostgresStorage:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> EngageStorage:
         """Open the storage; the server's address comes from the installation's settings."""
         settings = load_settings(data_dir=Path(config_value["data_dir"]))
         return cls(postgres_url=dagster_database_url(settings), should_autocreate_tables=True, inst_data=inst_data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from engage_etl.applied_updates.asset import applied_updates
 from engage_etl.match_plan.asset import match_plan
@@ -26,7 +27,7 @@ def import_definitions() -> dg.Definitions:
     )
 
 
-def _job(name: str, stages: list[dg.AssetsDefinition]) -> object:
+def _job(name: str, stages: list[dg.AssetsDefinition]) -> UnresolvedAssetJobDefinition:
     last = stages[-1].key.to_user_string()
     return dg.define_asset_job(
         name,

@@ -10,7 +10,7 @@ from engage_etl.settings import load_settings
 from engage_etl.store.engine import Store, open_store
 
 
-class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+class StoreResource(dg.ConfigurableResource):
     """Opens the store of the installation that the environment names."""
 
     def open(self) -> Store:
@@ -22,7 +22,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_store(load_settings())
 
 
-class Progress(dg.ConfigurableResource):  # type: ignore[type-arg]
+class Progress(dg.ConfigurableResource):
     """Tells nobody how far a stage is: the web UI shows steps, not rows."""
 
     def stage(self, name: str, rows: int | None) -> None:

@@ -9,7 +9,7 @@ from engage_etl.store.imports import Import
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl.triggers.partitions import IMPORTS
-from engage_etl.triggers.resources import Progress
+from engage_etl.triggers.resources import Progress, ReportedProgress
 
 
 def run_tags(entry: Import) -> dict[str, str]:
@@ -18,7 +18,7 @@ def run_tags(entry: Import) -> dict[str, str]:
     return tags | ({"automation": entry.automation} if entry.automation else {})
 
 
-def run_imports(settings: Settings, entries: list[Import], progress: Progress) -> None:
+def run_imports(settings: Settings, entries: list[Import], progress: Progress | ReportedProgress) -> None:
     """Run imports one after the other, each as a Dagster run of its own; how each went stands in the register."""
     job = import_definitions().resolve_job_def(IMPORT_CONTACTS)
     with open_instance(settings) as instance:

@@ -4,40 +4,11 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from enum import StrEnum
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from engage_etl.vocabulary.choices import Duplicates, FileType, ImportMode, MangledIdentifiers
 
-class ImportMode(StrEnum):
-    """What an import may do to members, contacts and new ones (R20)."""
-
-    ADD_AND_UPDATE = "add-and-update"
-
-
-class FileType(StrEnum):
-    """Types of files."""
-
-    CSV = "csv"
-    XML = "xml"
-
-
-class Duplicates(StrEnum):
-    """What becomes of several rows with one match key (R10)."""
-
-    LAST = "last"
-    REJECT = "reject"
-
-
-class MangledIdentifiers(StrEnum):
-    """What becomes of identifiers like ``1.23E+11`` (R15)."""
-
-    REJECT = "reject"
-    ACCEPT = "accept"
-
-
-DETECT: Literal["detect"] = "detect"
 SEPARATORS = (",", ";", "\t", "|")
 ALPHANUMERIC = "alphanumeric"
 _BRAKE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>\s*%)?")
@@ -144,3 +115,15 @@ class ImportOptions(BaseModel):
         if value is not None:
             Brake.parse(value)
         return value
+
+
+__all__ = [
+    "ALPHANUMERIC",
+    "SEPARATORS",
+    "Brake",
+    "Duplicates",
+    "FileType",
+    "ImportMode",
+    "ImportOptions",
+    "MangledIdentifiers",
+]

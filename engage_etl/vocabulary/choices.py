@@ -1,0 +1,35 @@
+"""Options that are a choice among words; apart from the others, so that ``--help`` loads fast."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+DETECT = "detect"
+"""What stands for an option that is to be found out from the file."""
+
+
+class ImportMode(StrEnum):
+    """What an import may do to members, contacts and new ones (R20)."""
+
+    ADD_AND_UPDATE = "add-and-update"
+
+
+class FileType(StrEnum):
+    """Types of files."""
+
+    CSV = "csv"
+    XML = "xml"
+
+
+class Duplicates(StrEnum):
+    """What becomes of several rows with one match key (R10)."""
+
+    LAST = "last"
+    REJECT = "reject"
+
+
+class MangledIdentifiers(StrEnum):
+    """What becomes of identifiers like ``1.23E+11`` (R15)."""
+
+    REJECT = "reject"
+    ACCEPT = "accept"
