@@ -16,7 +16,6 @@ from rich.table import Table
 
 from engage_etl.errors import EngageError, FileError, UsageError
 
-
 _WIDTH_OF_A_FILE = 400
 
 

@@ -71,7 +71,7 @@ def locate_cluster(data_folder: Path) -> Cluster:
     _make_writable(data_folder)
     digest = hashlib.sha256(os.fsencode(data_folder.resolve())).hexdigest()[:16]
     home = data_folder / "postgres"
-    if account.is_other and not account.can_reach(data_folder):
+    if account.is_other and not home.exists() and not account.can_reach(data_folder):
         home = _PRIVATE_ROOT / digest
     account.make_private_folder(home)
     sockets = home / "run"

@@ -58,7 +58,8 @@ def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[t
 
 def _export_query(connection: Connection, group_id: int | None) -> Select[Any]:
     custom = [contact.c.custom.op("->>")(key) for key in sorted(known_attributes(connection))]
-    query: Select[Any] = select(*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom)
+    columns: list[ColumnElement[Any]] = [*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom]
+    query: Select[Any] = select(*columns)
     if group_id is not None:
         query = query.join(membership, membership.c.contact_id == contact.c.contact_id)
         query = query.where(membership.c.group_id == group_id)

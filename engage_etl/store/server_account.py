@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
-import subprocess
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,18 @@ class ServerAccount:
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
 
     def can_reach(self, folder: Path) -> bool:
-        """Whether the account may enter a folder."""
-        if not self.is_other:
-            return os.access(folder, os.R_OK | os.X_OK)
-        seen = subprocess.run(
-            ["/bin/ls", "-d", f"{folder}/."], check=False, capture_output=True, **self.process_options()
-        )
-        return seen.returncode == 0
+        """Whether the account may enter a folder, by the permissions of all folders on the way."""
+        # Judged by permissions, not by a process under the account: forking is unsafe beside gRPC's threads.
+        resolved = folder.resolve()
+        return all(self._may_enter(part) for part in (resolved, *resolved.parents))
+
+    def _may_enter(self, folder: Path) -> bool:
+        state = folder.stat()
+        if state.st_uid == self.uid:
+            return bool(state.st_mode & stat.S_IXUSR)
+        if state.st_gid == self.gid:
+            return bool(state.st_mode & stat.S_IXGRP)
+        return bool(state.st_mode & stat.S_IXOTH)
 
     def make_private_folder(self, folder: Path) -> None:
         """Create a folder that only this account (and root) can enter; parents are made, never changed."""

@@ -1,6 +1,7 @@
 """The sensor ``drop_folder``: it looks and registers, and asks for runs; it imports nothing itself (R40)."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -18,11 +19,14 @@ from engage_etl.errors import EngageError
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store, open_store
 from engage_etl.triggers.arrivals import Look, Seen, folders_without_automation, take_arrivals
-from engage_etl.triggers.automations import load_automations
+from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.jobs import IMPORT_CONTACTS
 from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.run_import import run_tags
+
+_LONGEST_WAIT = 5.0
+"""Seconds that a tick waits at the most; Dagster ends it after 60."""
 
 DESCRIPTION = """
 Looks into the source folders of the automations. A file that has stopped growing is entered into the register, moved
@@ -57,7 +61,7 @@ def look_once(context: SensorEvaluationContext, store: Store) -> SensorResult:
     for automation in automations:
         automation.source.mkdir(parents=True, exist_ok=True)
     settle_ended(store)
-    _, seen = take_arrivals(store, automations, _as_look(context.cursor))
+    seen = _take_settled(store, automations, _as_look(context.cursor))
     due = due_runs(store, context.instance)
     reasons = [str(error) for error in errors]
     reasons += [f"{len(seen)} files are still being written"] if seen else []
@@ -73,6 +77,20 @@ def look_once(context: SensorEvaluationContext, store: Store) -> SensorResult:
         skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
         cursor=_as_cursor(seen),
     )
+
+
+def _take_settled(store: Store, automations: list[Automation], before: Look) -> Look:
+    """Take what has stopped growing; files seen for the first time are looked at again before the tick ends.
+
+    Returns:
+        What was seen and is still growing.
+    """
+    _, seen = take_arrivals(store, automations, before)
+    if seen and store.settings.settle_time <= _LONGEST_WAIT:
+        # The daemon looks every five seconds at best, and most files are whole when they are seen first.
+        time.sleep(store.settings.settle_time)
+        _, seen = take_arrivals(store, automations, seen)
+    return seen
 
 
 def _partitions(due: list[DueRun]) -> AddDynamicPartitionsRequest:

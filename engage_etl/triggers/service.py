@@ -75,8 +75,9 @@ class _StopSignal:
 
 def _start(settings: Settings, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
     given = os.environ | environment(settings) | {"PYTHONUNBUFFERED": "1"}
-    web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port)]
-    daemon = ["-m", "dagster._daemon", "run", *_CODE]
+    web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port), "--dagster-log-level", "warning"]
+    web += ["--code-server-log-level", "warning"]
+    daemon = ["-m", "dagster._daemon", "run", *_CODE, "--log-level", "warning"]
     # Sessions of their own: Ctrl-C reaches us, and we end both with all that they started.
     return {
         name: subprocess.Popen(
