@@ -51,6 +51,7 @@ _log = logging.getLogger(__name__)
 UPSTREAM = AssetKey("applied_updates")
 GROUP = "marts"
 _SECONDS_BETWEEN_LOOKS = 10
+_LONGEST_BUILD = 600  # seconds
 _GOOD = ("success", "pass", "warn")
 
 
@@ -73,6 +74,8 @@ def marts_sensor() -> AutomationConditionSensorDefinition:
         target=AssetSelection.groups(GROUP),
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
+        # A run whose process was killed counts as going on until Dagster's monitoring ends it by this limit.
+        run_tags={"dagster/max_runtime": str(_LONGEST_BUILD)},
     )
 
 

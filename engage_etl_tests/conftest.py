@@ -1,0 +1,94 @@
+"""One embedded server for the whole test run, and for each test a store of its own, copied from a template."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from engage_etl.settings import Settings
+from engage_etl.store.cluster import ROLE
+from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.engine import Store, connect_engine, open_store
+from engage_etl.store.schema import upgrade
+from engage_etl_tests.importing import Importing
+
+SERVER_FOLDER = "ENGAGE_TESTS_SERVER"
+TEMPLATE = "engage_template"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that starts the workers makes the folder of the server; they inherit its name."""
+    for name in [name for name in os.environ if name.startswith("ENGAGE_") and name != SERVER_FOLDER]:
+        del os.environ[name]
+    if SERVER_FOLDER not in os.environ:
+        folder = tempfile.mkdtemp(prefix="engage-tests-")
+        Path(folder).chmod(0o755)
+        os.environ[SERVER_FOLDER] = folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that made the folder stops the server and removes it."""
+    if hasattr(config, "workerinput") or SERVER_FOLDER not in os.environ:
+        return
+    folder = Path(os.environ.pop(SERVER_FOLDER))
+    if (folder / "postgres").exists():
+        _server(folder).stop(even_if_used=True)
+    shutil.rmtree(folder)
+
+
+def _server(folder: Path) -> EmbeddedServer:
+    return EmbeddedServer(folder, shared_buffers="256MB", fsync=False)
+
+
+@pytest.fixture(scope="session")
+def server() -> str:
+    """The address of the server without database, with a migrated template database on it."""
+    cluster = _server(Path(os.environ[SERVER_FOLDER])).ensure_running()
+    address = f"host={cluster.sockets} user={ROLE}"
+    with psycopg.connect(f"{address} dbname=postgres", autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(1)")
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone()
+        if found is None:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("unfinished")))
+            engine = connect_engine(Settings(database_url=_url(str(cluster.sockets), "unfinished")))
+            upgrade(engine)
+            engine.dispose()
+            connection.execute(
+                sql.SQL("ALTER DATABASE unfinished RENAME TO {}").format(sql.Identifier(TEMPLATE))
+            )
+    return str(cluster.sockets)
+
+
+def _url(sockets: str, database: str) -> str:
+    return f"postgresql://{ROLE}@/{database}?host={sockets}"
+
+
+@pytest.fixture
+def settings(server: str, tmp_path: Path) -> Iterator[Settings]:
+    """The settings of an installation with an empty store of its own."""
+    name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
+    with psycopg.connect(f"host={server} user={ROLE} dbname=postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
+        yield Settings(data_dir=tmp_path / "data", database_url=_url(server, name._obj[0]))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    """An open store with no contacts and no groups."""
+    with open_store(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def importing(store: Store, tmp_path: Path) -> Importing:
+    """Imports files into the store, stage by stage, with a group to import into."""
+    return Importing.prepare(store, tmp_path / "files")
