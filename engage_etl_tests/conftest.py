@@ -61,9 +61,7 @@ def server() -> str:
             engine = connect_engine(Settings(database_url=_url(str(cluster.sockets), "unfinished")))
             upgrade(engine)
             engine.dispose()
-            connection.execute(
-                sql.SQL("ALTER DATABASE unfinished RENAME TO {}").format(sql.Identifier(TEMPLATE))
-            )
+            connection.execute(sql.SQL("ALTER DATABASE unfinished RENAME TO {}").format(sql.Identifier(TEMPLATE)))
     return str(cluster.sockets)
 
 
