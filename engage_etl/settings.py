@@ -23,6 +23,11 @@ class Settings(BaseSettings):
         None,
         description="An external PostgreSQL, 15 or later, instead of the embedded one: postgresql://user:password@host/database.",
     )
+    dagster_database: str = Field(
+        "dagster",
+        pattern="^[a-z][a-z0-9_]{0,62}$",
+        description="Database of Dagster's own runs and events, on the server of the store; one per installation.",
+    )
     server_start_timeout: float = Field(120.0, gt=0, description="Seconds that the embedded server may take to start.")
     connect_timeout: int = Field(10, gt=0, description="Seconds to wait for the first answer of an external server.")
     lock_wait_limit: float = Field(

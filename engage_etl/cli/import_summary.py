@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from sqlalchemy import select
 
 from engage_etl.cli.output import result_console, table
@@ -20,7 +21,7 @@ def print_summary(store: Store, entry: Import) -> None:
     console = result_console()
     colour = _COLOURS.get(entry.status, "cyan")
     console.print(
-        f"[bold]{entry.file}[/] → {entry.group_name}: [bold {colour}]{entry.status.value}[/]  ({entry.import_id})"
+        f"[bold]{escape(entry.file)}[/] → {escape(entry.group_name)}: [bold {colour}]{entry.status.value}[/]  ({entry.import_id})"
     )
     if entry.error_message:
         console.print(entry.error_message, markup=False)

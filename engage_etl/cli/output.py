@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from engage_etl.errors import EngageError, FileError, UsageError
@@ -89,17 +90,12 @@ def report_error(error: EngageError, *, as_json: bool) -> None:
         name = error.code.value if isinstance(error, FileError) else snake_case(type(error).__name__)
         print_json({"error": {"code": name, "message": str(error)}})
     else:
-        message_console().print(f"[bold red]Error:[/] {_plain(str(error))}")
+        message_console().print(f"[bold red]Error:[/] {escape(str(error))}")
 
 
 def snake_case(name: str) -> str:
     """``ImportUnknown`` as ``import_unknown``."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
-
-
-def _plain(text: str) -> str:
-    """A text in which square brackets are no markup."""
-    return text.replace("[", r"\[")
 
 
 @contextmanager
@@ -114,9 +110,3 @@ def only_results_on_stdout() -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
-
-
-def command(action: Callable[[], None], *, as_json: bool = False) -> None:
-    """Run what a command does, with errors as sentences."""
-    with errors_as_sentences(as_json=as_json):
-        action()

@@ -31,10 +31,10 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
     kept = folder / "raw" / name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept.parent.mkdir(mode=0o700, exist_ok=True)
-    if source == kept:
-        return ArchivedFile(kept, _digest(kept), kept.stat().st_size)
     for _ in range(_TRIES):
         try:
+            if source == kept:
+                return ArchivedFile(kept, _digest(kept), kept.stat().st_size)
             before = source.stat()
             sha256, size = _copy(source, kept)
             after = source.stat()
@@ -42,6 +42,10 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
             raise FileError(
                 FileErrorCode.FILE_MISSING,
                 f"{name}: the file is no longer at {source}; put it there and import it again.",
+            ) from None
+        except IsADirectoryError:
+            raise FileError(
+                FileErrorCode.FILE_MISSING, f"{name}: {source} is a folder; name a file in it, and import that."
             ) from None
         if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
             return ArchivedFile(kept, sha256, size)
@@ -53,8 +57,7 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
 def _copy(source: Path, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     aside = target.with_name(target.name + ".part")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with source.open("rb") as reading, os.fdopen(descriptor, "wb") as writing:
+    with source.open("rb") as reading, open(aside, "wb", opener=_private) as writing:
         while block := reading.read(_BLOCK):
             digest.update(block)
             size += len(block)
@@ -63,6 +66,11 @@ def _copy(source: Path, target: Path) -> tuple[str, int]:
         os.fsync(writing.fileno())
     aside.replace(target)
     return digest.hexdigest(), size
+
+
+def _private(path: str, flags: int) -> int:
+    """Create a file that only its owner can read."""
+    return os.open(path, flags, 0o600)
 
 
 def _digest(file: Path) -> str:

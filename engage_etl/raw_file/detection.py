@@ -16,6 +16,7 @@ from engage_etl.vocabulary.options import SEPARATORS, FileType, ImportOptions
 STATED = "stated"
 _SAMPLE = 256 * 1024
 _BLOCK = 1024 * 1024
+_TELLING = 64 * 1024
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SINGLE_BYTE = ["cp1252", "iso8859_15", "iso8859_1"]
 _OTHER_SOFTWARE = {
@@ -25,7 +26,11 @@ _OTHER_SOFTWARE = {
     b"\x1f\x8b": "a gzip archive; unpack it",
 }
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
-_SEPARATOR_NAMES = {"\t": "tab"}
+_LINE_END = re.compile(rb"[\r\n]")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_BEYOND_ASCII = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
+_UNFIT = re.compile("[\udc80-\udcff]")
+_FIT = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
 
 def detect_format(path: Path, name: str, options: ImportOptions) -> FileFormat:
@@ -71,13 +76,20 @@ def _file_type(sample: bytes, name: str, options: ImportOptions) -> tuple[FileTy
         text = text.removeprefix(mark)
     if text.lstrip().startswith(b"<"):
         return FileType.XML, "detected (begins with <)"
-    # In UTF-16 every other byte of plain text is zero, but only there.
-    if b"\0" in sample[:1000] and not _utf16(sample):
+    if _is_binary(sample[:1000]):
         raise FileError(
             FileErrorCode.FILE_TYPE_UNKNOWN,
             f"{name}: the file is neither text nor XML; expected CSV or XML. Export it as one of these.",
         )
     return FileType.CSV, "detected (text)"
+
+
+def _is_binary(start: bytes) -> bool:
+    """Whether control characters stand in the first line, or are many; a stray one further on is the row's fault."""
+    if _utf16(start):
+        return False
+    first_line = _LINE_END.split(start, maxsplit=1)[0]
+    return bool(_CONTROL.search(first_line)) or len(_CONTROL.findall(start)) * 10 > len(start)
 
 
 def _utf16(sample: bytes) -> str | None:
@@ -114,29 +126,50 @@ def _character_set(path: Path, sample: bytes, options: ImportOptions) -> tuple[s
         stated = codecs.lookup(options.character_set).name
         if stated == "utf-8-sig":
             stated = "utf-8"
-        return (marked or "utf-16-le") if stated == "utf-16" else stated, STATED
+        return (_utf16(sample) or "utf-16-le") if stated == "utf-16" else stated, STATED
     if marked is not None:
         return marked, "byte-order mark"
     if (codec := _utf16(sample)) is not None:
         return codec, "detected (zero bytes)"
-    if _is_utf8(path):
+    return _from_content(path)
+
+
+def _from_content(path: Path) -> tuple[str, str]:
+    """UTF-8 where all or most of the file fits it, else the most plausible of the single-byte encodings."""
+    fit, unfit = _count_utf8(path)
+    if not unfit:
         return "utf-8", "detected (all of the file is valid UTF-8)"
-    best = from_bytes(sample, cp_isolation=_SINGLE_BYTE).best()
-    if best is None:
+    if fit > unfit:
+        # Other encodings hardly ever look like UTF-8: some rows are broken, and all others would be if it were ignored.
+        return "utf-8", f"detected (most of the file is valid UTF-8; {unfit:,} bytes are not)"
+    best = from_bytes(_telling_lines(path), cp_isolation=_SINGLE_BYTE).best()
+    if best is None or best.encoding not in _SINGLE_BYTE:
         return "cp1252", "assumed (not UTF-8, and no other fits better)"
     return best.encoding, f"detected (not UTF-8; {best.percent_chaos:g}% of the sample is unusual in it)"
 
 
-def _is_utf8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _count_utf8(path: Path) -> tuple[int, int]:
+    """How many characters beyond ASCII the file has as UTF-8, and how many bytes that are no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="surrogateescape")
+    fit = unfit = 0
     with path.open("rb") as file:
-        try:
-            while block := file.read(_BLOCK):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
+        while True:
+            block = file.read(_BLOCK)
+            text = decoder.decode(block, final=not block)
+            if not text.isascii():
+                unfit += len(_UNFIT.findall(text))
+                fit += len(_FIT.findall(text))
+            if not block:
+                return fit, unfit
+
+
+def _telling_lines(path: Path) -> bytes:
+    """Lines with bytes beyond ASCII, from anywhere in the file: only these tell the encodings apart."""
+    found = bytearray()
+    with path.open("rb") as file:
+        while len(found) < _TELLING and (block := file.read(_BLOCK)):
+            found += b"".join(_BEYOND_ASCII.findall(block))
+    return bytes(found[:_TELLING])
 
 
 def _separator(text: str, options: ImportOptions) -> tuple[str, str]:

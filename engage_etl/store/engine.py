@@ -20,7 +20,6 @@ OLDEST_SERVER = 15
 """Major version of PostgreSQL from which on the store works."""
 
 DATABASE = "engage"
-DAGSTER_DATABASE = "dagster"
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,10 @@ def dagster_database_url(settings: Settings) -> str:
     Since SQLAlchemy 2.1 plain ``postgresql://`` means psycopg 3, on which dagster-postgres fails.
     """
     if settings.database_url is None:
-        url = _embedded_url(settings, DAGSTER_DATABASE)
+        url = _embedded_url(settings, settings.dagster_database)
     else:
-        url = _external_url(settings).set(database=DAGSTER_DATABASE)
-        _create_database(_external_url(settings), DAGSTER_DATABASE, settings)
+        url = _external_url(settings).set(database=settings.dagster_database)
+        _create_database(_external_url(settings), settings.dagster_database, settings)
     return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
 
 

@@ -66,7 +66,11 @@ def prepare_instance(settings: Settings) -> Path:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The variables with which plain Dagster commands work on this installation."""
-    given = {"DAGSTER_HOME": str(settings.dagster_home), "ENGAGE_DATA_DIR": str(settings.root)}
+    given = {
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "ENGAGE_DATA_DIR": str(settings.root),
+        "ENGAGE_DAGSTER_DATABASE": settings.dagster_database,
+    }
     if settings.database_url is not None:
         given["ENGAGE_DATABASE_URL"] = settings.database_url
     return given

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.validated_rows.header import Header, parse_header
@@ -16,29 +18,14 @@ from engage_etl.vocabulary.attributes import custom_key
 from engage_etl.vocabulary.options import ImportOptions
 
 _CORRECT_IT = "Correct the row and import it again."
+_NUL = "it has a NUL character; remove it"
 
 
-@dataclass
-class _Source:
-    """Physical lines as ``csv.reader`` takes them, with what was taken since the last record."""
-
-    lines: Iterator[str]
-    number: int = 0
-    offset: int = 0
-    record: list[str] = field(default_factory=list)
-
-    def __iter__(self) -> _Source:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self.lines)
-        self.number += 1
-        self.record.append(line)
-        return line
+# Possessive, so that a doubled quote never counts as the end.
+_QUOTED = re.compile(r'"(?:[^"]++|"")*+"')
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One record. row: the line on which it starts; offset: of its first byte; cells: None if it is no record."""
 
     row: int
@@ -98,8 +85,8 @@ class CsvReader:
         """
         header = self.header
         records = self._data_records()
-        while block := list(islice(records, size)):
-            yield _as_chunk(header, block)
+        for first in records:
+            yield _as_chunk(header, chain([first], islice(records, size - 1)))
 
     def originals(self) -> Iterator[tuple[int, list[str]]]:
         """Row number and cells of every record; of a malformed one the text, or the cells that it has."""
@@ -111,84 +98,109 @@ class CsvReader:
         first = next(records, None)
         if first is None:
             raise FileError(FileErrorCode.FILE_EMPTY, f"{self._name}: the file is empty; expected a header and rows.")
-        if first.cells is None:
-            raise FileError(
-                FileErrorCode.CSV_INVALID, f"{self._name}: the header cannot be read ({first.problem}). Correct it."
-            )
-        if self._header is None:
-            self._header = parse_header(first.cells, file=self._name, options=self._options)
-        width = len(first.cells)
+        width = self._read_header(first)
         for record in records:
-            yield self._judge(record, width)
+            # What most records pass is asked here, at the price of one look at each.
+            if record.cells is not None and len(record.cells) == width and record.text.isascii():
+                yield record._replace(problem=_NUL) if "\0" in record.text else record
+            else:
+                yield record._replace(problem=record.problem or self._fault(record, width))
 
-    def _judge(self, record: Record, width: int) -> Record:
-        """The record with what is wrong with it, if anything is."""
-        problem = record.problem or self._fault(record, width)
-        return record if problem is None else Record(record.row, record.offset, record.text, record.cells, problem)
+    def _read_header(self, record: Record) -> int:
+        """How many cells the header has."""
+        width = len(record.cells or ())
+        if (problem := record.problem or self._fault(record, width)) is not None:
+            raise FileError(FileErrorCode.CSV_INVALID, f"{self._name}: the header cannot be read: {problem}.")
+        if self._header is None:
+            self._header = parse_header(record.cells or [], file=self._name, options=self._options)
+        return width
 
     def _fault(self, record: Record, width: int) -> str | None:
-        text = record.text
-        if not text.isascii() and (offset := self._lines.undecodable_offset(text)) is not None:
+        """What is wrong with a record whose quotes are right, if anything is."""
+        if (offset := self._lines.undecodable_offset(record.text)) is not None:
             return (
                 f"the byte at offset {record.offset + offset} does not fit the encoding {self._lines.character_set}; "
                 "state the right one with --character-set"
             )
         if record.cells is not None and len(record.cells) != width:
-            return f"it has {len(record.cells)} cells and the header has {width}"
-        if "\0" in text:
-            return "it has a NUL character"
-        return None
+            return f"it has {_counted(len(record.cells), 'cell')} and the header has {width}"
+        return _NUL if "\0" in record.text else None
 
     def _records(self) -> Iterator[Record]:
         """All records, the header among them; later blank lines are none, but count as lines."""
-        source = _Source(iter(self._lines), offset=self._lines.first_offset)
         # The limit belongs to the process, and no other part of the program reads CSV.
         csv.field_size_limit(self._max_cell_bytes)
-        reader = csv.reader(source, delimiter=self._separator, strict=True)
+        taken: list[str] = []
+        reader = csv.reader(_noting(self._lines, taken), delimiter=self._separator, strict=True)
+        row, offset = 1, self._lines.first_offset
         while True:
-            row, offset = source.number + 1, source.offset
-            source.record.clear()
+            cells, problem = None, None
             try:
-                cells: list[str] | None = next(reader)
-                problem = None
+                cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                cells, problem = None, self._quote_problem(error, row)
-            text = source.record[0] if len(source.record) == 1 else "".join(source.record)
-            source.offset += self._lines.length(text)
+                problem = self._quote_problem(error, row, taken)
+            text = taken[0] if len(taken) == 1 else "".join(taken)
             if cells != [] or row == 1:
                 yield Record(row, offset, text, cells, problem)
+            row += len(taken)
+            offset += self._lines.length(text)
+            taken.clear()
 
-    def _quote_problem(self, error: csv.Error, row: int) -> str:
+    def _quote_problem(self, error: csv.Error, row: int, lines: list[str]) -> str:
         """What is wrong with the quotes of a record.
 
         Raises:
             FileError: a quote is never closed, so that all that follows would be one cell.
         """
-        if "unexpected end of data" in str(error) or "field limit" in str(error):
-            raise FileError(
-                FileErrorCode.CSV_INVALID,
-                f"{self._name}: a quote in the record that starts on line {row} is not closed"
-                f"{'' if 'end of data' in str(error) else f' within {self._max_cell_bytes:,} characters'}; "
-                "close it, or double quotes that belong to the text.",
-            ) from None
-        return 'a quote is followed by other text; double each quote that belongs to the text, as in "a ""b"" c"'
+        is_cut_off, is_too_long = "unexpected end of data" in str(error), "field limit" in str(error)
+        if not is_cut_off and not is_too_long:
+            return 'a quote is followed by other text; double each quote that belongs to the text, as in "a ""b"" c"'
+        within = "" if is_cut_off else f" within {self._max_cell_bytes:,} characters (ENGAGE_MAX_CELL_BYTES)"
+        opened = _unclosed_quote(lines, self._separator)
+        if opened is None:
+            return f"one of its cells does not end{within}"
+        raise FileError(
+            FileErrorCode.CSV_INVALID,
+            f"{self._name}: the quote that opens on line {row + opened} is not closed{within}; "
+            "close it, or double quotes that belong to the text.",
+        ) from None
 
 
-def _as_chunk(header: Header, records: list[Record]) -> Chunk:
-    good = [record for record in records if record.problem is None]
-    columns: dict[str, list[str | None]] = {}
-    if good:
-        cells = zip(*(record.cells or () for record in good), strict=True)
-        columns = {field: list(column) for field, column in zip(header.fields, cells, strict=True) if field is not None}
-    return Chunk(
-        rows=[record.row for record in good],
-        columns=columns,
-        key_fields=[header.key_field] * len(good),
-        malformed=[
-            Malformed(record.row, f"the row cannot be read: {record.problem}. {_CORRECT_IT}")
-            for record in records
-            if record.problem is not None
-        ],
-    )
+def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    """The lines, each noted when it is taken: ``csv.reader`` does not tell which ones made a record."""
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _unclosed_quote(lines: list[str], separator: str) -> int | None:
+    """In which of the lines of a record, counted from 0, the quote opens that is not closed, or None if all are."""
+    text, place = "".join(lines), 0
+    while (quoted := _QUOTED.match(text, place)) is not None or not text.startswith('"', place):
+        place = text.find(separator, quoted.end() if quoted is not None else place) + 1
+        if not place:
+            return None
+    return bisect_right(list(accumulate(len(line) for line in lines)), place)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _as_chunk(header: Header, records: Iterator[Record]) -> Chunk:
+    chunk = Chunk()
+    # One flat list, cut into columns at the end: lists per record would keep the garbage collector busy.
+    cells: list[str | None] = []
+    for record in records:
+        if record.problem is not None:
+            chunk.malformed.append(Malformed(record.row, f"the row cannot be read: {record.problem}. {_CORRECT_IT}"))
+        elif record.cells is not None:
+            chunk.rows.append(record.row)
+            cells.extend(record.cells)
+    if chunk.rows:
+        places = {field: place for place, field in enumerate(header.fields) if field is not None}
+        chunk.columns = {field: cells[place :: len(header.fields)] for field, place in places.items()}
+    chunk.key_fields = [header.key_field] * len(chunk.rows)
+    return chunk

@@ -17,6 +17,7 @@ from engage_etl.vocabulary.attributes import (
     LONGEST_CUSTOM_NAME,
     custom_key,
 )
+from engage_etl.vocabulary.masking import mask
 from engage_etl.vocabulary.options import ImportOptions
 
 REPORT_COLUMNS = ("import.row", "import.reason", "import.message")
@@ -87,9 +88,12 @@ def _field(cell: str, position: int, file: str) -> str | None:
         return attribute.field
     if (found := _CUSTOM_HEADER.fullmatch(cell)) is not None:
         return CUSTOM + _custom_name(found["plain"] if found["quote"] is None else found["quoted"], cell, file)
+    # Where a file lacks its header, the cell is personal data of the first row (R41).
+    shown = mask(cell) if "@" in cell or cell.lstrip("+").isdigit() else cell
     raise HeaderError(
-        f"{file}: there is no attribute {cell!r} (column {position} of the header). {_WHAT_TO_DO}",
-        column=cell,
+        f"{file}: there is no attribute {shown!r} (column {position} of the header); expected a name like user.Email. "
+        f"{_WHAT_TO_DO}",
+        column=shown,
         nearest=_nearest(cell),
     )
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from engage_etl.errors import FileError, FileErrorCode
 
-UNDECODABLE = range(0xDC80, 0xDD00)
+UNDECODABLE = re.compile("[\udc80-\udcff]")
 """Code points that stand for bytes that do not fit the encoding (error handler ``surrogateescape``)."""
 
+_BLOCK = 1024 * 1024
 _BYTE_ORDER_MARKS = {
     "utf-8": (codecs.BOM_UTF8,),
     "utf-16-le": (codecs.BOM_UTF16_LE,),
@@ -32,46 +35,55 @@ class PhysicalLines:
     name: str
 
     def __iter__(self) -> Iterator[str]:
-        codec = codecs.lookup(self.character_set).name
-        with self.path.open("rb") as binary:
-            start = binary.read(4)
-            skipped = next((len(mark) for mark in _BYTE_ORDER_MARKS.get(codec, ()) if start.startswith(mark)), 0)
         try:
-            with self.path.open(encoding=codec, errors=self.errors, newline="") as text:
-                if skipped:
+            with self.path.open(encoding=self._codec, errors=self.errors, newline="") as text:
+                if self.first_offset:
                     text.read(1)
                 yield from text
         except UnicodeDecodeError as error:
             raise FileError(
                 FileErrorCode.ENCODING_INVALID,
-                f"{self.name}: the bytes at offset {error.start} of a block are no {self.character_set}; "
-                "state the right encoding with --character-set, or save the file as UTF-8.",
+                f"{self.name}: the byte at offset {self._first_unfit_byte()} does not fit the encoding "
+                f"{self.character_set} ({error.reason}); state the right one with --character-set, "
+                "or save the file as UTF-8.",
             ) from None
 
     @property
     def errors(self) -> str:
         """How bytes that do not fit are treated; in UTF-16 they cannot be told apart from their neighbours."""
-        return "strict" if codecs.lookup(self.character_set).name.startswith("utf-16") else "surrogateescape"
+        return "strict" if self._codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
 
-    @property
+    @cached_property
     def first_offset(self) -> int:
         """Offset of the first line in the file: the length of its byte-order mark."""
-        codec = codecs.lookup(self.character_set).name
         with self.path.open("rb") as binary:
             start = binary.read(4)
-        return next((len(mark) for mark in _BYTE_ORDER_MARKS.get(codec, ()) if start.startswith(mark)), 0)
+        return next((len(mark) for mark in _BYTE_ORDER_MARKS.get(self._codec, ()) if start.startswith(mark)), 0)
 
-    def length(self, line: str) -> int:
-        """Bytes that a line takes in the file."""
-        if line.isascii() and self.errors != "strict":
-            return len(line)
-        return len(line.encode(self.character_set, self.errors))
+    def length(self, text: str) -> int:
+        """Bytes that a text takes in the file."""
+        if text.isascii() and self.errors != "strict":
+            return len(text)
+        return len(text.encode(self._codec, self.errors))
 
     def undecodable_offset(self, text: str) -> int | None:
         """Offset in bytes of the first one of a text that does not fit the encoding, or None if all do."""
-        if text.isascii():
-            return None
-        for position, character in enumerate(text):
-            if ord(character) in UNDECODABLE:
-                return self.length(text[:position])
-        return None
+        found = UNDECODABLE.search(text)
+        return None if found is None else self.length(text[: found.start()])
+
+    @cached_property
+    def _codec(self) -> str:
+        return codecs.lookup(self.character_set).name
+
+    def _first_unfit_byte(self) -> int:
+        """Offset in the file; a decoder that works in blocks counts from the start of its block."""
+        decoder, before = codecs.getincrementaldecoder(self._codec)(), 0
+        with self.path.open("rb") as binary:
+            while True:
+                block = binary.read(_BLOCK)
+                kept = len(decoder.getstate()[0])
+                try:
+                    decoder.decode(block, final=not block)
+                except UnicodeDecodeError as error:
+                    return before - kept + error.start
+                before += len(block)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict
 
 from lxml import etree
 
@@ -27,7 +28,20 @@ from engage_etl.vocabulary.attributes import (
 NAMESPACE = "http://webservices.ecircle-ag.com/ecm"
 _ROOT, _LIST, _USER, _VALUE, _DEFINITION = "userdata", "list", "user", "namedattr", "namedattr-definition"
 _CORRECT_IT = "Correct the user and import it again."
-_NO_MARKUP = (etree._Comment, etree._ProcessingInstruction)
+_PREFIX = f"{{{NAMESPACE}}}"
+_WANTED = [prefix + name for prefix in ("", _PREFIX) for name in (_USER, _DEFINITION)]
+
+
+class _Safe(TypedDict):
+    """How every file is parsed: no entities, no network, no DTD, libxml2's limits on."""
+
+    resolve_entities: bool
+    no_network: bool
+    load_dtd: bool
+    huge_tree: bool
+
+
+_SAFE: _Safe = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
 
 
 @dataclass
@@ -51,6 +65,7 @@ class XmlReader:
         self._custom_names: dict[str, str] = {}
         self._unknown: Counter[str] = Counter()
         self._definitions: dict[str, CustomDefinition] | None = None
+        self._is_read = False
 
     @property
     def columns(self) -> dict[str, str]:
@@ -59,10 +74,10 @@ class XmlReader:
 
     @property
     def definitions(self) -> dict[str, CustomDefinition]:
-        """Custom attributes that the file defines, those behind its users too.
+        """Custom attributes that the file defines; they stand before its users.
 
         Raises:
-            FileError: the file is not well-formed, or a definition is wrong.
+            FileError: the file is not well-formed up to its first user, or a definition is wrong.
         """
         if self._definitions is None:
             self._definitions = self._read_definitions()
@@ -82,59 +97,70 @@ class XmlReader:
         Raises:
             FileError: the file is not well-formed, has a DOCTYPE, or is no ``userdata`` (R25).
         """
-        self._custom_names = {key: definition.name for key, definition in self.definitions.items()}
         users = self._users()
         while block := list(islice(users, size)):
             yield _as_chunk(block)
 
     def original_header(self) -> list[str]:
         """The CSV headers of all fields that users of the file fill."""
-        if not self._columns:
-            for _ in self.chunks(1000):
+        if not self._is_read:
+            for _ in self._users():
                 pass
         return [_as_header(name) for name in self._columns.values()]
 
     def originals(self) -> Iterator[tuple[int, list[str]]]:
         """Number and values of every user, as cells under ``original_header``."""
         self.original_header()
-        fields = list(self._columns.values())
+        fields = list(dict.fromkeys(self._columns.values()))
         for user in self._users():
             yield user.row, [user.values.get(name, "") for name in fields]
 
     def _users(self) -> Iterator[User]:
+        self._custom_names = {key: definition.name for key, definition in self.definitions.items()}
         self._unknown.clear()
-        for row, element in enumerate(self._elements(_USER), 1):
-            yield self._read_user(row, element)
+        row = 0
+        for element in self._elements():
+            if _local(element.tag) == _USER:
+                row += 1
+                yield self._read_user(row, element)
+            elif row:
+                raise self._refused(
+                    f"the definition of the custom attribute {_attribute(element, 'name')!r} stands behind a user; "
+                    "put the definitions before the first user"
+                )
+        self._is_read = True
 
     def _read_user(self, row: int, element: etree._Element) -> User:
         user = User(row)
-        for child in element.iterchildren():
-            if isinstance(child, _NO_MARKUP):
+        for child in element:
+            tag = child.tag
+            if not isinstance(tag, str):  # a comment or a processing instruction
                 continue
-            name = self._field(child, user)
+            name = self._field(child, _local(tag), user)
             if name is None:
                 continue
             if name in user.values:
                 user.problem = user.problem or f"it has the element {_described(name)} twice"
-            if any(not isinstance(inner, _NO_MARKUP) for inner in child.iterchildren()):
+            if len(child) and _holds_elements(child):
                 user.problem = user.problem or f"the element {_described(name)} holds other elements"
             user.values[name] = _text(child)
         return user
 
-    def _field(self, child: etree._Element, user: User) -> str | None:
+    def _field(self, child: etree._Element, local: str, user: User) -> str | None:
         """The field that an element fills, or None for one that is not known."""
-        tag = etree.QName(child).localname
-        if tag == _VALUE:
+        if (field := self._columns.get(local)) is not None:
+            return field
+        if local == _VALUE:
             return self._custom_field(child, user)
-        if (attribute := BY_ELEMENT.get(tag)) is None:
-            self._unknown[tag] += 1
+        if (attribute := BY_ELEMENT.get(local)) is None:
+            self._unknown[local] += 1
             return None
-        self._columns.setdefault(tag, attribute.field)
+        self._columns[local] = attribute.field
         return attribute.field
 
     def _custom_field(self, child: etree._Element, user: User) -> str | None:
         given = _attribute(child, "name")
-        if not given or len(given) > LONGEST_CUSTOM_NAME:
+        if given is None or not given.strip() or len(given) > LONGEST_CUSTOM_NAME:
             user.problem = user.problem or f"a namedattr has no name of 1 to {LONGEST_CUSTOM_NAME} characters"
             return None
         name = self._custom_names.setdefault(custom_key(given), given)
@@ -143,7 +169,9 @@ class XmlReader:
 
     def _read_definitions(self) -> dict[str, CustomDefinition]:
         found: dict[str, CustomDefinition] = {}
-        for element in self._elements(_DEFINITION):
+        for element in self._elements():
+            if _local(element.tag) == _USER:
+                break
             definition = self._definition(element)
             if custom_key(definition.name) in found:
                 raise self._refused(f"the custom attribute {definition.name!r} is defined twice; leave one definition")
@@ -152,7 +180,7 @@ class XmlReader:
 
     def _definition(self, element: etree._Element) -> CustomDefinition:
         name, kind = _attribute(element, "name"), (_attribute(element, "type") or CustomType.STRING).lower()
-        if not name or len(name) > LONGEST_CUSTOM_NAME:
+        if name is None or not name.strip() or len(name) > LONGEST_CUSTOM_NAME:
             raise self._refused(f"a {_DEFINITION} has no name of 1 to {LONGEST_CUSTOM_NAME} characters; add it")
         if kind not in set(CustomType):
             allowed = ", ".join(CustomType)
@@ -163,44 +191,57 @@ class XmlReader:
             allowed_values = tuple(text for text in texts if text) or None
         return CustomDefinition(name, CustomType(kind), allowed_values)
 
-    def _elements(self, wanted: str) -> Iterator[etree._Element]:
-        """The elements of one name that stand in ``list`` or directly under the root, freed as they go."""
-        with self._path.open("rb") as file:
-            parser = etree.iterparse(
-                file,
-                events=("start", "end"),
-                resolve_entities=False,
-                no_network=True,
-                load_dtd=False,
-                huge_tree=False,
-            )
-            depth = 0
-            try:
-                for event, element in parser:
-                    depth += 1 if event == "start" else -1
-                    if event == "start":
-                        self._judge_start(element, depth)
-                        continue
-                    if depth <= 2 and _local(element) in (_USER, _DEFINITION) and _is_in_place(element):
-                        if _local(element) == wanted:
-                            yield element
-                        _free(element)
-            except etree.XMLSyntaxError as error:
-                line, column = error.position
-                raise self._refused(f"it is not well-formed XML: {error.msg} (line {line}, column {column})") from None
+    def _elements(self) -> Iterator[etree._Element]:
+        """The definitions and users that stand in ``list`` or directly under the root, freed as they go."""
+        self._judge_root()
+        try:
+            with self._path.open("rb") as file:
+                parser = etree.iterparse(file, events=("end",), tag=_WANTED, **_SAFE)
+                for _, element in parser:
+                    if _is_in_place(element):
+                        yield element
+                        self._free(element)
+                self._note_unknown(parser.root)
+        except etree.XMLSyntaxError as error:
+            raise self._ill_formed(error) from None
 
-    def _judge_start(self, element: etree._Element, depth: int) -> None:
-        if depth == 1:
-            self._judge_root(element)
-        elif depth == 2 and _local(element) not in (_LIST, _USER, _DEFINITION):
-            self._unknown[_local(element)] += 1
-
-    def _judge_root(self, root: etree._Element) -> None:
+    def _judge_root(self) -> None:
+        """Look at what stands before the content, before any of it is read."""
+        try:
+            with self._path.open("rb") as file:
+                _, root = next(iter(etree.iterparse(file, events=("start",), **_SAFE)))
+        except etree.XMLSyntaxError as error:
+            raise self._ill_formed(error) from None
         if root.getroottree().docinfo.internalDTD is not None:
             raise self._refused("it has a DOCTYPE, which is refused; remove it")
-        name = etree.QName(root)
-        if name.localname != _ROOT or name.namespace not in (None, NAMESPACE):
+        if _local(root.tag) != _ROOT:
             raise self._refused(f"its root is {root.tag!r}; expected {_ROOT!r} in the namespace {NAMESPACE} or in none")
+
+    def _free(self, element: etree._Element) -> None:
+        """Give up an element and what stands before it: a stream keeps nothing."""
+        element.clear()
+        parent = element.getparent()
+        while parent is not None and (before := element.getprevious()) is not None:
+            self._note_unknown_one(before)
+            parent.remove(before)
+
+    def _note_unknown_one(self, element: etree._Element) -> None:
+        if not isinstance(element.tag, str):
+            return
+        local = _local(element.tag)
+        if local == _LIST:
+            self._note_unknown(element)
+        elif local not in (_USER, _DEFINITION):
+            self._unknown[local] += 1
+
+    def _note_unknown(self, parent: etree._Element) -> None:
+        """Count the elements of the root or of a list that are not known."""
+        for element in parent:
+            self._note_unknown_one(element)
+
+    def _ill_formed(self, error: etree.XMLSyntaxError) -> FileError:
+        line, column = error.position
+        return self._refused(f"it is not well-formed XML: {error.msg} (line {line}, column {column})")
 
     def _refused(self, problem: str) -> FileError:
         return FileError(FileErrorCode.XML_INVALID, f"{self._name}: {problem}. Nothing was imported.")
@@ -208,8 +249,15 @@ class XmlReader:
 
 def _text(element: etree._Element) -> str:
     """The text of an element without the white space around it, which pretty-printers add (R18)."""
-    # What follows a comment or a processing instruction belongs to the text as well.
-    return "".join([element.text or "", *(child.tail or "" for child in element)]).strip()
+    text = element.text or ""
+    if len(element):
+        # What follows a comment or a processing instruction belongs to the text as well.
+        text += "".join(child.tail or "" for child in element)
+    return text.strip()
+
+
+def _holds_elements(element: etree._Element) -> bool:
+    return any(isinstance(inner.tag, str) for inner in element)
 
 
 def _attribute(element: etree._Element, name: str) -> str | None:
@@ -217,14 +265,18 @@ def _attribute(element: etree._Element, name: str) -> str | None:
     return next((str(value) for key, value in element.attrib.items() if str(key).lower() == name), None)
 
 
-def _local(element: etree._Element) -> str:
-    return etree.QName(element).localname
+def _local(tag: str) -> str:
+    """A name without our namespace; one of another namespace stays as it is, so that it is not taken for ours."""
+    return tag.removeprefix(_PREFIX)
 
 
 def _is_in_place(element: etree._Element) -> bool:
-    """Whether an element stands in ``list`` or directly under the root."""
+    """Whether an element stands directly under the root or in a ``list`` that does."""
     parent = element.getparent()
-    return parent is not None and _local(parent) in (_LIST, _ROOT)
+    above = parent.getparent() if parent is not None else None
+    if parent is None or above is None:
+        return parent is not None
+    return _local(parent.tag) == _LIST and above.getparent() is None
 
 
 def _described(name: str) -> str:
@@ -233,13 +285,6 @@ def _described(name: str) -> str:
 
 def _as_header(name: str) -> str:
     return custom_header(name.removeprefix(CUSTOM)) if name.startswith(CUSTOM) else BY_FIELD[name].header
-
-
-def _free(element: etree._Element) -> None:
-    """Give up an element and what stands before it: a stream keeps nothing."""
-    element.clear()
-    while element.getprevious() is not None:
-        del element.getparent()[0]  # type: ignore[union-attr]  # what has a previous one has a parent
 
 
 def _as_chunk(users: list[User]) -> Chunk:

@@ -1,0 +1,117 @@
+"""``engage-etl up`` under test: start it, ask it, drop files, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from engage_etl.settings import Settings
+from engage_etl_tests.cli.commands import environment
+
+Found = TypeVar("Found")
+RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
+LONGEST = 150.0
+
+
+def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
+    """Look again and again until there is something to see; a limit in time ends a test that hangs."""
+    deadline = time.monotonic() + LONGEST
+    while time.monotonic() < deadline:
+        if (found := look()) is not None:
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"waited {LONGEST:g} s in vain for {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Service:
+    """A running ``engage-etl up``."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self.port, self.log = free_port(), log
+        with log.open("ab") as messages:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "engage_etl.cli.main", "up", "--port", str(self.port)],
+                env=environment(settings),
+                stdout=messages,
+                stderr=messages,
+            )
+
+    def wait_until_it_answers(self) -> None:
+        wait_for("the web server", self._is_ready)
+
+    def _is_ready(self) -> bool | None:
+        assert self.process.poll() is None, self.log.read_text()
+        return "Web UI:" in self.log.read_text() or None
+
+    def ask(self, query: str) -> Any:
+        """Ask the GraphQL endpoint."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql",
+            data=json.dumps({"query": query}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)["data"]
+
+    def runs(self) -> dict[str, list[str]]:
+        """Statuses of the import runs, by name of the file."""
+        found: dict[str, list[str]] = {}
+        for run in self.ask(RUNS)["runsOrError"]["results"]:
+            tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+            if "file" in tags:
+                found.setdefault(tags["file"], []).append(run["status"])
+        return found
+
+    def daemon(self) -> psutil.Process:
+        """The daemon's process."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return next(child for child in children if "dagster._daemon" in child.cmdline())
+
+    def kill(self) -> None:
+        """``kill -9`` of everything at once."""
+        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes)
+
+    def end(self) -> int:
+        """End it as Ctrl-C does; returns its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def running(settings: Settings, log: Path) -> Iterator[Service]:
+    service = Service(settings, log)
+    try:
+        service.wait_until_it_answers()
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.kill()
+
+
+def drop(content: str | bytes, target: Path) -> None:
+    """Put a file into a drop folder, moved there whole."""
+    aside = target.parent.parent / f".{target.name}"
+    aside.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.rename(aside, target)  # noqa: PTH104 - the point is the system call
