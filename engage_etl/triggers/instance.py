@@ -110,6 +110,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 30}}},
         "python_logs": {"python_log_level": "WARNING"},
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},  # no invitation to a newsletter
     }
 
 

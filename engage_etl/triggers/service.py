@@ -74,7 +74,15 @@ class _StopSignal:
 
 
 def _start(settings: Settings, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
-    given = os.environ | environment(settings) | {"PYTHONUNBUFFERED": "1"}
+    given = (
+        os.environ
+        | environment(settings)
+        | {
+            "PYTHONUNBUFFERED": "1",
+            # What we fork execs at once; without this gRPC writes a line about it each time.
+            "GRPC_ENABLE_FORK_SUPPORT": "false",
+        }
+    )
     web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port), "--dagster-log-level", "warning"]
     web += ["--code-server-log-level", "warning"]
     daemon = ["-m", "dagster._daemon", "run", *_CODE, "--log-level", "warning"]

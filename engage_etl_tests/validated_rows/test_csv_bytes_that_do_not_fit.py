@@ -19,7 +19,7 @@ def test_the_message_names_the_offset_in_the_file(tmp_path: Path, mark: bytes, b
     content = mark + HEADER + before + "8,é".encode() + b"\xe4\n9,Bob\n"
     whole = read_csv(tmp_path, content)
     [message] = whole.malformed.values()
-    assert f"the byte at offset {content.index(b'\xe4')} does not fit the encoding utf-8" in message
+    assert f"the byte at offset {content.index(0xE4)} does not fit the encoding utf-8" in message
     assert whole.records[-1] == ("9", "Bob")
 
 

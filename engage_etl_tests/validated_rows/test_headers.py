@@ -102,7 +102,7 @@ def test_an_empty_cell(cells: tuple[str, ...]) -> None:
 
 
 def test_matching_on_the_identifier_needs_its_column() -> None:
-    with pytest.raises(HeaderError, match="user.Identifier is missing"):
+    with pytest.raises(HeaderError, match=r"user\.Identifier is missing"):
         on_identifier("user.Email")
     assert on_identifier("user.Email", "user.Identifier").key_field is None
 
@@ -114,7 +114,7 @@ def test_matching_on_addresses_takes_the_first_column(cell: str) -> None:
 
 
 def test_matching_on_addresses_needs_one_in_the_first_column() -> None:
-    with pytest.raises(HeaderError, match="'user.FirstName'; expected one of user.Email"):
+    with pytest.raises(HeaderError, match=r"'user\.FirstName'; expected one of user\.Email"):
         on_address("user.FirstName", "user.Email")
 
 
