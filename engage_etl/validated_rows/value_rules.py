@@ -25,7 +25,8 @@ from engage_etl.vocabulary.outcomes import Reason
 
 PLAIN_EMAIL = re.compile(
     r"(?=[^@]{1,64}@)(?=.{6,254}\Z)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,60}[A-Za-z0-9]\.|[A-Za-z0-9]\.)+[A-Za-z]{2,24}\Z"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,60}[A-Za-z0-9]\.|[A-Za-z0-9]\.)+"
+    r"(?!(?i:arpa|invalid|local|localhost|onion)\Z)[A-Za-z]{2,24}\Z"
 )
 """Plain ASCII addresses; whatever it accepts, email-validator accepts too, which takes a hundred times longer."""
 
