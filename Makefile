@@ -19,7 +19,7 @@ demo: $(READY) ## import sample files into a demo store, and show what changed
 	$(BIN)/engage-etl demo
 
 test: $(READY) ## run all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --dist worksteal
 
 up: $(READY) ## web page and daemon on the data folder
 	$(BIN)/engage-etl up

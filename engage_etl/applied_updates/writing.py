@@ -47,6 +47,7 @@ _writing_row = Table(
 )
 """The rows of the plan that write, apart from all other plans: PostgreSQL knows how many they are, and joins well."""
 
+MANY_NEW_CONTACTS = 10_000
 _EMPTY = literal({}, JSONB)
 
 
@@ -59,6 +60,7 @@ def write_updates(connection: Connection, plan: PlanInput) -> None:
     _create_contacts(connection, plan.import_id)
     _add_members(connection, plan.group_id)
     _write_history(connection)
+    _refresh_statistics(connection)
 
 
 def _gather_writing_rows(connection: Connection, import_id: str) -> None:
@@ -160,6 +162,14 @@ def _write_history(connection: Connection) -> None:
     )
     columns = ["import_id", "row", "contact_id", "version", "outcome", "changes"]
     connection.execute(insert(contact_change).from_select(columns, changed))
+
+
+def _refresh_statistics(connection: Connection) -> None:
+    """After many new contacts tell PostgreSQL at once; the next import may come before autovacuum does."""
+    created = select(func.count()).select_from(_writing_row).where(_writing_row.c.outcome == Outcome.CREATED.value)
+    if (connection.scalar(created) or 0) >= MANY_NEW_CONTACTS:
+        for table in (contact, membership):
+            analyze(connection, table)
 
 
 def _typed_after(attribute: Attribute) -> ColumnElement[Any]:

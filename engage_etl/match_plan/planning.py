@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.match_plan.addresses import reject_address_conflicts
 from engage_etl.match_plan.changes import (
     EMPTY,
@@ -48,6 +49,7 @@ from engage_etl.store.custom_attributes import known_attributes
 from engage_etl.store.tables import contact, membership, plan_attribute, plan_row
 from engage_etl.validated_rows.stage_files import StageSummary
 from engage_etl.vocabulary.attributes import BY_FIELD, custom_key
+from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Reason
 
@@ -80,11 +82,24 @@ def write_plan(connection: Connection, plan: PlanInput) -> None:
 def _write_new_attributes(connection: Connection, plan: PlanInput) -> CustomAttributes:
     """List the custom attributes that applying will create; returns these and the known ones (R17)."""
     known = known_attributes(connection)
+    _refuse_other_types(plan, known)
     new = {custom_key(new.name): new for new in plan.summary.new_attributes if custom_key(new.name) not in known}
     if new:
         rows = [{"import_id": plan.import_id, "name_key": key, **value.as_row()} for key, value in new.items()]
         connection.execute(insert(plan_attribute), rows)
     return CustomAttributes(known | new)
+
+
+def _refuse_other_types(plan: PlanInput, known: dict[str, CustomAttribute]) -> None:
+    """An import that was applied since the rows were validated may have created an attribute of another type (R17)."""
+    for new in plan.summary.new_attributes:
+        stored = known.get(custom_key(new.name), new)
+        if stored.type is not new.type:
+            raise FileError(
+                FileErrorCode.HEADER_INVALID,
+                f"{plan.file}: the custom attribute {new.name!r} has become a {stored.type} since the rows were checked, "
+                f"and they were checked as {new.type}. Import the file again.",
+            )
 
 
 def _planned_rows(plan: PlanInput, attributes: CustomAttributes) -> Select[Any]:

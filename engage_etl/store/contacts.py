@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from engage_etl.store.custom_attributes import known_attributes
@@ -14,6 +14,7 @@ from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, 
 from engage_etl.vocabulary.comparison import comparison_form
 
 _KEY_COLUMNS = {"email": contact.c.email_key, "mobile_number": contact.c.mobile_key, "app_alias": contact.c.app_alias}
+_LARGEST_ID = 2**63 - 1
 _ROWS_AT_A_TIME = 5_000
 
 
@@ -29,8 +30,8 @@ def by_identifier(value: str) -> ColumnElement[bool]:
 
 
 def by_id(contact_id: int) -> ColumnElement[bool]:
-    """The contact with this id."""
-    return contact.c.contact_id == contact_id
+    """The contact with this id; an id beyond what the column holds finds nobody."""
+    return contact.c.contact_id == contact_id if abs(contact_id) <= _LARGEST_ID else false()
 
 
 def find_contacts(connection: Connection, condition: ColumnElement[bool], *, history: bool) -> list[dict[str, Any]]:

@@ -164,7 +164,7 @@ def _embedded_url(settings: Settings, database: str) -> URL:
 def _external_url(settings: Settings) -> URL:
     try:
         url = make_url(settings.database_url or "")
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise UsageError(
             "ENGAGE_DATABASE_URL is no address; expected postgresql://user:password@host:port/database."
         ) from None
@@ -237,7 +237,7 @@ def _check_schema(engine: Engine, settings: Settings) -> None:
 
 
 def _unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
-    reason = str(getattr(error, "orig", error)).strip().splitlines()[-1]
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if url.password is not None:
         reason = reason.replace(str(url.password), "***")
     return StoreUnavailable(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import EngageError
 from engage_etl.stage_run import import_stage
@@ -49,13 +50,21 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
     """Open the store, hold the import's lock, and turn our errors into a failure with their sentence.
 
     Raises:
-        dagster.Failure: the stage ended with an error of ours; no retry helps.
+        dagster.Failure: the stage ended with an error of ours, or the server or the disk did not play along.
     """
     try:
         with store.open() as opened, import_stage(opened, context.partition_key):
             yield StageRun(context.partition_key, opened)
     except EngageError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
+    except OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        sentence = f"The server of the store gave up ({reason}). Nothing is half done: materialize this stage again."
+        raise dg.Failure(description=sentence) from None
+    except OSError as error:
+        place = error.filename or "The data folder"
+        sentence = f"{place} cannot be read or written ({error.strerror}). Mend that and materialize this stage again."
+        raise dg.Failure(description=sentence, allow_retries=False) from None
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.TextMetadataValue:

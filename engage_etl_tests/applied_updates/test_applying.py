@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from engage_etl.applied_updates import stage as applying
+from engage_etl.applied_updates.drift import WRITES_KEPT
+from engage_etl.errors import FileError, StoreUnavailable
 from engage_etl.match_plan.stage import PlanInput
-from engage_etl.store.tables import contact, contact_change
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import update_import
+from engage_etl.store.tables import contact, contact_change, store_write
 from engage_etl_tests.importing import STAGES, Importing, as_csv
 
 HEADER = ("user.Identifier", "user.Email")
@@ -134,3 +138,44 @@ def test_validating_again_voids_the_plan(importing: Importing) -> None:
     entry = importing.plan(as_csv(HEADER, ("1", "new@x.org")))
     again = importing.run(entry.import_id, STAGES[1:2])
     assert (again.status, again.plan_hash, importing.plan_rows(again)) == ("validated", None, [])
+
+
+def test_a_plan_older_than_what_is_remembered_is_made_again(importing: Importing) -> None:
+    seeded(importing)
+    entry = importing.plan(as_csv(HEADER, ("1", "new@x.org")))
+    long_ago = func.now() - 2 * WRITES_KEPT
+    with importing.store.engine.begin() as connection:
+        connection.execute(
+            update(contact).where(contact.c.identifier == "1").values(email="n@x.org", email_key="n@x.org")
+        )
+        connection.execute(update(store_write).values(written_at=long_ago))
+        update_import(connection, entry.import_id, planned_at=long_ago)
+    applied = importing.run(entry.import_id, APPLY)
+    assert (applied.status, applied.drifted) == ("applied", 1)
+    assert importing.changes(applied)[2] == {"email": ["n@x.org", "new@x.org"]}
+    with importing.store.engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(store_write)) == 1  # that of this apply
+
+
+def test_r17_an_attribute_that_got_another_type_meanwhile_stops_the_import(importing: Importing) -> None:
+    typed = (
+        '<userdata><list><namedattr-definition name="Size" type="number"/><user><identifier>1</identifier>'
+        '<email>a@x.org</email><namedattr name="Size">3</namedattr></user></list></userdata>'
+    )
+    entry = importing.plan(typed, name="typed.xml")
+    importing("user.Identifier,user.Email,user.CustomAttribute.size\n2,b@x.org,large\n")
+    with pytest.raises(FileError, match="'Size' has become a string"):
+        importing.run(entry.import_id, APPLY)
+    assert importing.entry(entry.import_id).status == "failed"
+    assert importing.column("identifier") == [("2",)]
+
+
+def test_applying_waits_for_a_foreign_writer_only_so_long(importing: Importing) -> None:
+    seeded(importing)
+    entry = importing.plan(as_csv(HEADER, ("1", "new@x.org")))
+    impatient = Store(importing.store.engine, importing.store.settings.model_copy(update={"lock_wait_limit": 0.1}))
+    with importing.store.engine.connect() as foreign:
+        foreign.execute(text("UPDATE engage.contact SET first_name = 'Held' WHERE identifier = '2'"))
+        with pytest.raises(StoreUnavailable, match="others have been writing contacts"):
+            applying.apply_updates(impatient, entry.import_id)
+    assert importing.run(entry.import_id, APPLY).status == "applied"
