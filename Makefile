@@ -1,7 +1,7 @@
 # The chores of this project; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up lint docs lock install
+.PHONY: help demo test up lint bench docs lock install
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -29,6 +29,9 @@ lint: $(READY) ## style, format, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(READY) ## measure imports, see benchmarks/README.md
+	$(BIN)/python benchmarks/import_speed.py --folder .bench
 
 docs: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python docs/generate.py

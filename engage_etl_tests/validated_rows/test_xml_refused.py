@@ -94,3 +94,18 @@ def test_what_is_not_well_formed(tmp_path: Path, content: str | bytes) -> None:
 @pytest.mark.parametrize("root", ["users", "UserData", 'userdata xmlns="urn:other"'])
 def test_another_root(tmp_path: Path, root: str) -> None:
     assert "expected 'userdata'" in refused(tmp_path, f"<{root}>{USER}</{root.split(maxsplit=1)[0]}>")
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_elements_nested_without_end(tmp_path: Path, depth: int) -> None:
+    assert "depth" in refused(tmp_path, "<userdata><user>" + "<a>" * depth)
+
+
+def test_a_text_without_end(tmp_path: Path) -> None:
+    text = "<userdata><user><firstname>" + "x" * 11_000_000 + "</firstname></user></userdata>"
+    refused(tmp_path, text)
+
+
+def test_an_attribute_without_end(tmp_path: Path) -> None:
+    text = f'<userdata><user><namedattr name="{"x" * 11_000_000}">a</namedattr></user></userdata>'
+    refused(tmp_path, text)

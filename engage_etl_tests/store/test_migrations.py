@@ -1,0 +1,81 @@
+"""The migrations make the tables that the program knows, from nothing, also when two processes begin at once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy import create_engine, text
+
+from engage_etl.errors import SchemaMismatch
+from engage_etl.settings import Settings
+from engage_etl.store.cluster import ROLE
+from engage_etl.store.engine import Store, connect_engine
+from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
+from engage_etl.store.tables import METADATA, SCHEMA
+
+
+@pytest.fixture
+def unmigrated(server: str) -> Iterator[Settings]:
+    """The settings of an installation whose database has no schema yet."""
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(f"host={server} user={ROLE} dbname=postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield Settings(database_url=f"postgresql://{ROLE}@/{name}?host={server}")
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
+def test_the_migrations_make_the_tables_that_the_program_knows(store: Store) -> None:
+    options = {
+        "include_schemas": True,
+        "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+        "version_table_schema": SCHEMA,
+        "compare_type": True,
+        "compare_server_default": True,
+    }
+    # PostgreSQL searches the schema that is named like the role, and Alembic takes it for the unnamed one.
+    engine = create_engine(store.engine.url, connect_args={"options": "-c search_path=public"})
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_every_table_lies_in_our_schema(store: Store) -> None:
+    query = "SELECT count(*) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema', :ours)"
+    with store.engine.connect() as connection:
+        assert connection.scalar(text(query), {"ours": SCHEMA}) == 0
+
+
+def test_from_nothing_to_the_newest_revision(unmigrated: Settings) -> None:
+    engine = connect_engine(unmigrated)
+    assert current_revision(engine) is None
+    upgrade(engine)
+    assert current_revision(engine) == head_revision() == known_revisions()[-1]
+    upgrade(engine)
+    assert current_revision(engine) == head_revision()
+    engine.dispose()
+
+
+def test_several_upgrades_at_once(unmigrated: Settings) -> None:
+    engines = [connect_engine(unmigrated) for _ in range(4)]
+    with ThreadPoolExecutor(len(engines)) as pool:
+        assert list(pool.map(upgrade, engines)) == [None] * len(engines)
+    assert current_revision(engines[0]) == head_revision()
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_schema_that_is_newer_than_the_program_is_left_alone(store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {SCHEMA}.alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaMismatch, match="9999, which is newer than this program's"):
+        upgrade(store.engine)
+    assert current_revision(store.engine) == "9999"

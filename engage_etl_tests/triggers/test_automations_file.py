@@ -1,0 +1,238 @@
+"""R2: what is wrong in ``automations.yaml`` is named with file, line, key and the nearest spelling; the rest goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engage_etl.errors import AutomationError
+from engage_etl.triggers.automations import USE_IDENTIFIER, Automation, load_automations
+from engage_etl.vocabulary.choices import Duplicates
+
+GOOD = """\
+automations:
+  - name: nightly-crm
+    group: Newsletter
+    source: drop/nightly-crm
+"""
+
+
+def load(folder: Path, text: str | bytes) -> tuple[list[Automation], list[AutomationError]]:
+    path = folder / "automations.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_automations(path, folder)
+
+
+def error_of(folder: Path, text: str) -> AutomationError:
+    right, wrong = load(folder, text)
+    assert right == []
+    [error] = wrong
+    assert error.file == "automations.yaml"
+    assert str(error).startswith(f"automations.yaml, line {error.line}: ")
+    return error
+
+
+def with_parameter(line: str) -> str:
+    return f"{GOOD}    additional-parameters:\n      {line}\n"
+
+
+def test_an_automation_with_defaults(tmp_path: Path) -> None:
+    [automation], wrong = load(tmp_path, GOOD)
+    assert wrong == []
+    assert (automation.name, automation.source) == ("nightly-crm", tmp_path / "drop" / "nightly-crm")
+    assert (automation.pattern, automation.is_active) == ("*", True)
+    assert (automation.options.group, automation.options.use_external_identifier) == ("Newsletter", False)
+
+
+def test_every_option_of_the_command_line(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("drop/nightly-crm", "/srv/crm")
+        + """\
+    job: import-contacts
+    schedule: on-arrival
+    pattern: "*.csv"
+    active: false
+    import-mode: add-and-update
+    file-type: csv
+    separator: tab
+    character-set: ISO-8859-15
+    duplicates: reject
+    identifier-pattern: alphanumeric
+    mangled-identifiers: accept
+    max-rejected: 5%
+"""
+    )
+    [automation], wrong = load(tmp_path, text)
+    assert wrong == []
+    assert (automation.source, automation.pattern, automation.is_active) == (Path("/srv/crm"), "*.csv", False)
+    options = automation.options
+    assert (options.separator, options.character_set, options.max_rejected) == ("\t", "ISO-8859-15", "5%")
+    assert options.duplicates is Duplicates.REJECT
+
+
+def test_detect_means_not_stated(tmp_path: Path) -> None:
+    text = GOOD + "    file-type: detect\n    separator: detect\n    character-set: detect\n"
+    [automation], _ = load(tmp_path, text)
+    assert (automation.options.file_type, automation.options.separator, automation.options.character_set) == (None,) * 3
+
+
+@pytest.mark.parametrize(("value", "is_on"), [("true", True), ('"true"', True), ("'true'", True), ("false", False)])
+def test_r2_the_parameter_with_its_value(tmp_path: Path, value: str, is_on: bool) -> None:
+    [automation], wrong = load(tmp_path, with_parameter(f"{USE_IDENTIFIER}: {value}"))
+    assert (automation.options.use_external_identifier, wrong) == (is_on, [])
+
+
+@pytest.mark.parametrize("value", ["True", "TRUE", "tRue", "ture", "treu"])
+def test_r2_another_spelling_of_the_value_names_the_right_one(tmp_path: Path, value: str) -> None:
+    error = error_of(tmp_path, with_parameter(f"{USE_IDENTIFIER}: {value}"))
+    assert (error.line, error.key, error.nearest) == (6, USE_IDENTIFIER, "true")
+    assert repr(value) in str(error)
+
+
+@pytest.mark.parametrize("value", ["yes", "on", "1", '""', "~", "ja"])
+def test_r2_another_value_is_an_error(tmp_path: Path, value: str) -> None:
+    error = error_of(tmp_path, with_parameter(f"{USE_IDENTIFIER}: {value}"))
+    assert (error.line, error.key) == (6, USE_IDENTIFIER)
+    assert "expected 'true' or 'false'" in str(error)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Source-Use-CustomerIdentifier", "SOURCE-USE-CUSTOMERIDENTIFIER", "source-use-customerIdentifier",
+     "source-use-customer-identifier", "source_use_customeridentifier", "source-use-customeridentifer",
+     "use-customeridentifier", "source-use-identifier"],
+)  # fmt: skip
+def test_r2_another_spelling_of_the_name_names_the_right_one(tmp_path: Path, name: str) -> None:
+    error = error_of(tmp_path, with_parameter(f"{name}: true"))
+    assert (error.line, error.key, error.nearest) == (6, name, USE_IDENTIFIER)
+    assert USE_IDENTIFIER in str(error)
+
+
+def test_r2_the_parameter_does_not_stand_among_the_keys(tmp_path: Path) -> None:
+    error = error_of(tmp_path, f"{GOOD}    {USE_IDENTIFIER}: true\n")
+    assert (error.line, error.key) == (5, USE_IDENTIFIER)
+
+
+def test_r2_the_parameter_twice(tmp_path: Path) -> None:
+    text = with_parameter(f"{USE_IDENTIFIER}: true\n      {USE_IDENTIFIER}: false")
+    error = error_of(tmp_path, text)
+    assert (error.line, error.key) == (7, USE_IDENTIFIER)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "nearest"),
+    [
+        ("Group: x", "Group", "group"),
+        ("patern: x", "patern", "pattern"),
+        ("import_mode: add-and-update", "import_mode", "import-mode"),
+        ("separater: ';'", "separater", "separator"),
+        ("zzzzzz: 1", "zzzzzz", None),
+        ("import-mode: add-and-updat", "import-mode", "add-and-update"),
+        ("duplicates: Last", "duplicates", "last"),
+        ("active: True", "active", "true"),
+        ("active: yes", "active", None),
+        ("job: import_contacts", "job", "import-contacts"),
+        ("schedule: hourly", "schedule", None),
+        ("separator: '#'", "separator", None),
+        ("character-set: klingon", "character-set", None),
+        ("identifier-pattern: '['", "identifier-pattern", None),
+        ("max-rejected: 200%", "max-rejected", None),
+        ("pattern: [a, b]", "pattern", None),
+        ("pattern: {a: b}", "pattern", None),
+        ("additional-parameters: x", "additional-parameters", None),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_the_nearest(
+    tmp_path: Path, line: str, key: str, nearest: str | None
+) -> None:
+    error = error_of(tmp_path, f"{GOOD}    {line}\n")
+    assert (error.line, error.key, error.nearest) == (5, key, nearest)
+
+
+@pytest.mark.parametrize("key", ["name", "group", "source"])
+@pytest.mark.parametrize("value", [None, "", '""'])
+def test_what_every_automation_needs(tmp_path: Path, key: str, value: str | None) -> None:
+    keys = {"name": "a", "group": "b", "source": "c"}
+    given = [
+        f"{name}: {value if name == key else one}" for name, one in keys.items() if value is not None or name != key
+    ]
+    error = error_of(tmp_path, "automations:\n  - " + "\n    ".join(given) + "\n")
+    assert error.key == key
+    assert f"'{key}' is missing or blank" in str(error)
+
+
+@pytest.mark.parametrize("name", ["Nightly", "a b", "a_b", "../x", "ä", "a/b"])
+def test_a_name_that_does_not_fit(tmp_path: Path, name: str) -> None:
+    error = error_of(tmp_path, GOOD.replace("name: nightly-crm", f"name: '{name}'"))
+    assert (error.line, error.key) == (2, "name")
+
+
+def test_one_that_is_wrong_does_not_stop_the_others(tmp_path: Path) -> None:
+    def one(name: str) -> str:
+        return f"  - name: {name}\n    group: G\n    source: drop/{name}\n"
+
+    text = "automations:\n" + one("a") + one("b") + "    patern: x\n" + one("c") + "  - just text\n" + one("d")
+    right, wrong = load(tmp_path, text)
+    assert [automation.name for automation in right] == ["a", "c", "d"]
+    assert [(error.line, error.key) for error in wrong] == [(8, "patern"), (12, None)]
+
+
+def test_two_automations_share_neither_name_nor_source(tmp_path: Path) -> None:
+    def one(name: str, source: str) -> str:
+        return f"  - name: {name}\n    group: G\n    source: {source}\n"
+
+    text = "automations:\n" + one("a", "x") + one("a", "y") + one("b", "x") + one("c", "./x/") + one("d", "z/../x")
+    right, wrong = load(tmp_path, text)
+    assert [automation.name for automation in right] == ["a"]
+    assert [(error.line, error.key) for error in wrong] == [(5, "name"), (8, "source"), (11, "source"), (14, "source")]
+
+
+def test_a_key_twice(tmp_path: Path) -> None:
+    error = error_of(tmp_path, GOOD + "    group: Other\n")
+    assert (error.line, error.key) == (5, "group")
+
+
+def test_scalars_are_texts(tmp_path: Path) -> None:
+    """YAML would make a number of 007, a truth value of no, and a date of 2024-01-01."""
+    for text in ("007", "no", "2024-01-01", "1e5", "null", "~"):
+        [automation], wrong = load(tmp_path, GOOD.replace("Newsletter", text))
+        assert (automation.options.group, wrong) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("automations:\n  - name: a\n   group: b\n", 3),
+        ("automations:\n  - name: 'a\n", 3),
+        ("automations: [", 1),
+        ("automations:\n\t- name: a\n", 2),
+        ("automations: x\n", 1),
+        ("automation:\n  - name: a\n", 1),
+        ("- name: a\n", 1),
+        ("just text\n", 1),
+    ],
+)
+def test_a_file_that_is_no_list_of_automations(tmp_path: Path, text: str, line: int) -> None:
+    assert error_of(tmp_path, text).line == line
+
+
+def test_a_file_that_is_not_utf8_or_has_a_control_character(tmp_path: Path) -> None:
+    for content in (GOOD.encode() + b"# \xff\n", GOOD.encode() + b"# \0\n"):
+        right, [error] = load(tmp_path, content)
+        assert (right, error.file) == ([], "automations.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "automations:\n", "automations: []\n"])
+def test_no_automations(tmp_path: Path, text: str) -> None:
+    assert load(tmp_path, text) == ([], [])
+
+
+def test_a_missing_file_has_none(tmp_path: Path) -> None:
+    assert load_automations(tmp_path / "automations.yaml", tmp_path) == ([], [])
+
+
+def test_anchors_and_merges_of_yaml(tmp_path: Path) -> None:
+    text = "automations:\n  - name: a\n    group: &g News\n    source: x\n  - name: b\n    group: *g\n    source: y\n"
+    right, wrong = load(tmp_path, text)
+    assert ([automation.options.group for automation in right], wrong) == (["News", "News"], [])
