@@ -27,11 +27,11 @@ def create_group(connection: Connection, name: str) -> None:
     """Create an empty group.
 
     Raises:
-        UsageError: the name is blank.
+        UsageError: the name is blank, or has control characters.
         GroupExists: there is one with this name, compared regardless of case (R22).
     """
-    if not name.strip():
-        raise UsageError("A group needs a name that is not blank.")
+    if not name.strip() or not name.isprintable():
+        raise UsageError("A group needs a name that is not blank and has no control characters.")
     try:
         with connection.begin_nested():
             connection.execute(insert(contact_group).values(name=name, name_key=group_key(name)))

@@ -54,7 +54,7 @@ class ImportOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    group: str = Field(min_length=1, description="Name of an existing group (R22).")
+    group: str = Field(min_length=1, pattern=r"^[^\x00-\x1f]*$", description="Name of an existing group (R22).")
     use_external_identifier: bool = Field(
         False, description="Match on the external identifier and nothing else (R1, R2)."
     )
