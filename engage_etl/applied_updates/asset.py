@@ -2,11 +2,7 @@
 
 import dagster as dg
 
-from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.match_plan.asset import match_plan
-from engage_etl.reports.samples import field_change_counts
-from engage_etl.stage_run import finish_import
-from engage_etl.store.imports import find_import
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl.triggers.stage_assets import GROUP, OWNERS, counts_table, run_stage
@@ -32,6 +28,11 @@ def applied_updates(
     context: dg.AssetExecutionContext, store: StoreResource, progress: Progress
 ) -> dg.MaterializeResult:
     """Stage 4: apply."""
+    from engage_etl.applied_updates.stage import apply_updates
+    from engage_etl.reports.samples import field_change_counts
+    from engage_etl.stage_run import finish_import
+    from engage_etl.store.imports import find_import
+
     with run_stage(context, store) as run:
         progress.stage("applied_updates", None)
         apply_updates(run.store, run.import_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engage_etl.cli.options import AsJson
-from engage_etl.cli.output import errors_as_sentences, message_console, print_json, result_console, table
+from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table, visible
 from engage_etl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def show(
     if as_json:
         print_json(found)
     elif not found:
-        message_console().print("No contact was found.")
+        say("No contact was found.")
     for contact in [] if as_json else found:
         _print_contact(contact)
 
@@ -54,7 +54,7 @@ def export(
 
     with errors_as_sentences(as_json=False), store() as opened:
         number = export_contacts(opened, file, group)
-    message_console().print(f"{number:,} contacts are in {file}.")
+    say(f"{number:,} contacts are in {file}.")
 
 
 def _condition(
@@ -78,7 +78,8 @@ def _print_contact(contact: dict[str, Any]) -> None:
     console = result_console()
     console.print(table("field", "value", rows=((name, value) for name, value in fields.items() if value is not None)))
     for change in contact.get("history", []):
-        console.print(f"\n{change['at']}  {change['import_id']}, row {change['row']}")
+        place = f", row {change['row']}" if change["row"] is not None else ""
+        console.print(f"\n{change['at']}  {visible(change['import_id'])}{place}", markup=False)
         rows = ((field, before, "→", after) for field, (before, after) in change["changes"].items())
         console.print(table("field", "before", "", "after", rows=rows))
     console.print()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,15 +40,19 @@ def export_contacts(store: Store, file: Path, group: str | None) -> int:
 
 @contextmanager
 def _written_aside(file: Path) -> Iterator[Path]:
-    aside = file.with_name(f".{file.name}.part")
+    """A new file beside the one to write, for its owner only, which takes its place once everything is written."""
+    aside = None
     try:
-        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        descriptor, name = tempfile.mkstemp(prefix=".export-", suffix=".part", dir=file.parent)
+        os.close(descriptor)
+        aside = Path(name)
         yield aside
         aside.replace(file)
     except OSError as error:
         raise UsageError(f"{file} cannot be written ({error.strerror}); name another place.") from None
     finally:
-        aside.unlink(missing_ok=True)
+        if aside is not None:
+            aside.unlink(missing_ok=True)
 
 
 def _write_csv(file: Path, header: list[str], blocks: Iterator[Block]) -> int:

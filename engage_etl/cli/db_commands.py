@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from engage_etl.cli.options import AsJson
-from engage_etl.cli.output import errors_as_sentences, message_console, print_json, result_console, table
+from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -18,7 +18,7 @@ def upgrade() -> None:
 
     with errors_as_sentences(as_json=False):
         revision = upgrade_store(load_settings())
-    message_console().print(f"The store has schema {revision}.")
+    say(f"The store has schema {revision}.")
 
 
 @app.command("status")
@@ -43,7 +43,7 @@ def start() -> None:
 
     with errors_as_sentences(as_json=False):
         cluster = embedded_server(load_settings()).ensure_running()
-    message_console().print(f"The server answers at {cluster.sockets}.")
+    say(f"The server answers at {cluster.sockets}.")
 
 
 @app.command("stop")
@@ -54,4 +54,4 @@ def stop() -> None:
 
     with errors_as_sentences(as_json=False):
         stopped = embedded_server(load_settings()).stop()
-    message_console().print("The server is stopped." if stopped else "The server was not running.")
+    say("The server is stopped." if stopped else "The server was not running.")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
+import sys
 import time
 from pathlib import Path
 
 from sqlalchemy import select
 
+from engage_etl.cli.import_runs import import_by_hand
 from engage_etl.cli.import_summary import print_summary
 from engage_etl.cli.output import only_results_on_stdout, result_console, table
-from engage_etl.cli.progress import import_progress
 from engage_etl.cli.samples import samples_folder
 from engage_etl.errors import EngageError, UsageError
 from engage_etl.reports.report import as_text
@@ -18,9 +21,8 @@ from engage_etl.settings import Settings, load_settings
 from engage_etl.store.contacts import by_identifier, find_contacts
 from engage_etl.store.engine import Store, embedded_server, open_store
 from engage_etl.store.groups import create_group
-from engage_etl.store.imports import Import, find_import, register_import
+from engage_etl.store.imports import Import
 from engage_etl.store.tables import plan_row
-from engage_etl.triggers.run_import import run_imports
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -31,6 +33,7 @@ EXAMPLE = "12345"
 _SEED = "contacts.csv"
 _UPDATES = ("crm-update.csv", "crm-update.xml")
 _MARK = "engage-etl-demo"
+_EXTERNAL = "ENGAGE_DATABASE_URL"
 _ROWS_SHOWN = 8
 
 
@@ -42,6 +45,8 @@ def run_demo(folder: Path) -> None:
         EngageError: a sample was not imported.
     """
     started = time.monotonic()
+    # The assets read the environment: samples have no business in the store that it may name.
+    has_other_store = os.environ.pop(_EXTERNAL, None) is not None
     settings = load_settings(data_dir=folder.absolute(), database_url=None)
     _make_anew(settings)
     console = result_console()
@@ -57,10 +62,11 @@ def run_demo(folder: Path) -> None:
             print_summary(store, entry)
             console.print()
         console.print("[bold]3. What changed, field by field[/]\n")
-        for entry in updates:
-            _print_changes(store, entry)
+        names = ("file", "row", "contact", "field", "before", "", "after")
+        console.print(table(*names, rows=(change for entry in updates for change in _changes(store, entry))))
         console.print(f"\n[bold]The contact with identifier {EXAMPLE}[/]: {before} → [bold green]{_address(store)}[/]")
-    _print_next(settings, time.monotonic() - started)
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Where to look next:\n")
+    _print_next(settings, updates[0], has_other_store=has_other_store)
 
 
 def _make_anew(settings: Settings) -> None:
@@ -77,13 +83,8 @@ def _make_anew(settings: Settings) -> None:
 
 def _import(store: Store, names: list[str], *, uses_identifier: bool) -> list[Import]:
     options = ImportOptions(group=GROUP, use_external_identifier=uses_identifier)
-    with store.engine.begin() as connection:
-        ids = [register_import(connection, samples_folder() / name, options) for name in names]
-        entries = [find_import(connection, import_id) for import_id in ids]
-    with only_results_on_stdout(), import_progress() as progress:
-        run_imports(store.settings, entries, progress)
-    with store.engine.connect() as connection:
-        entries = [find_import(connection, import_id) for import_id in ids]
+    with only_results_on_stdout():
+        entries = import_by_hand(store, [samples_folder() / name for name in names], options)
     for entry in entries:
         if entry.status is not Status.APPLIED:
             raise EngageError(f"The sample {entry.file} was not imported: {entry.error_message}")
@@ -95,7 +96,8 @@ def _address(store: Store) -> str:
         return str(find_contacts(connection, by_identifier(EXAMPLE), history=False)[0]["email"])
 
 
-def _print_changes(store: Store, entry: Import) -> None:
+def _changes(store: Store, entry: Import) -> list[tuple[str, ...]]:
+    """The changes of the first rows that update a contact, a line per field."""
     columns = plan_row.c
     query = (
         select(columns.row, columns.contact_id, columns.changes)
@@ -105,22 +107,34 @@ def _print_changes(store: Store, entry: Import) -> None:
     )
     with store.engine.connect() as connection:
         found = connection.execute(query).all()
-    rows = [
+    return [
         (entry.file, str(row.row), str(row.contact_id), field, as_text(before), "→", as_text(after))
         for row in found
         for field, (before, after) in row.changes.items()
     ]
-    result_console().print(table("file", "row", "contact", "field", "before", "", "after", rows=rows))
 
 
-def _print_next(settings: Settings, seconds: float) -> None:
+def _print_next(settings: Settings, entry: Import, *, has_other_store: bool) -> None:
     console = result_console()
-    here = f"ENGAGE_DATA_DIR={settings.data_dir}"
-    console.print(f"\nDone in {seconds:.0f} s. Where to look next:\n")
+    without = f"env -u {_EXTERNAL} " if has_other_store else ""
+    call = f"{without}ENGAGE_DATA_DIR={shlex.quote(_short(settings.root))} {shlex.quote(_program())}"
     for command, meaning in (
-        (f"{here} engage-etl up", "the web page: runs, lineage, what each stage left"),
-        (f"{here} engage-etl contacts show --identifier {EXAMPLE} --history", "one contact and its history"),
-        (f"{here} engage-etl imports list", "the imports"),
-        (f"{here} engage-etl db stop", "stop the embedded server of the demo"),
+        (f"{call} up", "the web page: runs, lineage, what each stage left"),
+        (f"{call} contacts show --identifier {EXAMPLE} --history", "one contact and its history"),
+        (f"{call} imports rows {entry.import_id}", "what became of each row"),
+        (f"ls {shlex.quote(_short(settings.report_dir(entry.import_id)))}", "the report, with the rejected rows"),
+        (f"{call} db stop", "stop the database server of the demo"),
     ):
-        console.print(f"  {command}\n      {meaning}", markup=False)
+        console.print(f"  {command}\n      {meaning}", markup=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """How to call this program from here: by its name only if that finds it."""
+    beside = Path(sys.executable).with_name("engage-etl")
+    found = shutil.which("engage-etl")
+    return "engage-etl" if found is not None and Path(found) == beside else _short(beside)
+
+
+def _short(path: Path) -> str:
+    """A path as seen from here."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

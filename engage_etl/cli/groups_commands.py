@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engage_etl.cli.options import AsJson
-from engage_etl.cli.output import errors_as_sentences, message_console, print_json, result_console, table
+from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def list_all(as_json: AsJson = False) -> None:
     elif groups:
         result_console().print(table("group", "members", rows=((group.name, f"{group.members:,}") for group in groups)))
     else:
-        message_console().print("There are no groups yet; create one with `engage-etl groups create NAME`.")
+        say("There are no groups yet; create one with `engage-etl groups create NAME`.")
 
 
 @app.command("create")
@@ -39,4 +39,4 @@ def create(name: Annotated[str, typer.Argument(help="Name of the new group.")], 
     if as_json:
         print_json({"name": name, "members": 0})
     else:
-        message_console().print(f"Created the group {name!r}.")
+        say(f"Created the group {name!r}.")

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from enum import Enum
+import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engage_etl.cli.options import AsJson
+from engage_etl.cli.options import AsJson, wrong_value
 from engage_etl.cli.output import (
     WORST_FIRST,
     ExitCode,
     errors_as_sentences,
-    message_console,
     only_results_on_stdout,
     print_json,
+    say,
 )
 from engage_etl.errors import UsageError
 from engage_etl.vocabulary.choices import DETECT, Duplicates, FileType, ImportMode, MangledIdentifiers
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from engage_etl.store.engine import Store
     from engage_etl.store.imports import Import
     from engage_etl.vocabulary.options import ImportOptions
 
+_DETECTED = ("file_type", "separator", "character_set")
+_USUAL_CHARACTER_SETS = (
+    "UTF-8", "UTF-16", "ISO-8859-1", "ISO-8859-2", "ISO-8859-15", "Windows-1250", "Windows-1251", "Windows-1252",
+    "US-ASCII",
+)  # fmt: skip
 
-_FileType = Enum("_FileType", {kind.name: kind.value for kind in FileType} | {"DETECT": DETECT})  # type: ignore[misc]
+
+def _words(choices: Iterable[str]) -> str:
+    return "|".join(choices)
 
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
@@ -36,20 +47,26 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")
     ] = False,
     import_mode: Annotated[
-        ImportMode, typer.Option(help="What may happen to members, contacts and new ones.")
-    ] = ImportMode.ADD_AND_UPDATE,
-    file_type: Annotated[_FileType, typer.Option(help="Type of the files.")] = _FileType["DETECT"],
-    separator: Annotated[str, typer.Option(help="Separator of CSV files: , ; | tab, or detect.")] = "detect",
-    character_set: Annotated[str, typer.Option(help="Encoding of CSV files, like ISO-8859-15, or detect.")] = "detect",
+        str, typer.Option(metavar=_words(ImportMode), help="What may happen to members, contacts and new ones.")
+    ] = ImportMode.ADD_AND_UPDATE.value,
+    file_type: Annotated[str, typer.Option(metavar=_words([*FileType, DETECT]), help="Type of the files.")] = DETECT,
+    separator: Annotated[str, typer.Option(help="Separator of CSV files: , ; | tab, or detect.")] = DETECT,
+    character_set: Annotated[str, typer.Option(help="Encoding of CSV files, like ISO-8859-15, or detect.")] = DETECT,
     duplicates: Annotated[
-        Duplicates, typer.Option(help="Rows with one match key: the last one counts, or all are rejected.")
-    ] = Duplicates.LAST,
+        str,
+        typer.Option(
+            metavar=_words(Duplicates), help="Rows with one match key: the last one counts, or all are rejected."
+        ),
+    ] = Duplicates.LAST.value,
     identifier_pattern: Annotated[
         str | None, typer.Option(help="alphanumeric, or a regular expression for whole identifiers.")
     ] = None,
     mangled_identifiers: Annotated[
-        MangledIdentifiers, typer.Option(help="Identifiers like 1.23E+11, which a spreadsheet has made.")
-    ] = MangledIdentifiers.REJECT,
+        str,
+        typer.Option(
+            metavar=_words(MangledIdentifiers), help="Identifiers like 1.23E+11, which a spreadsheet has made."
+        ),
+    ] = MangledIdentifiers.REJECT.value,
     max_rejected: Annotated[
         str | None, typer.Option(help="Stop after the plan past this: 5% or 100. Default: over half, at least ten.")
     ] = None,
@@ -60,70 +77,85 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     given = {
         "group": group,
         "use_external_identifier": use_external_identifier,
-        "import_mode": import_mode.value,
-        "file_type": _stated(file_type.value),
-        "separator": _stated(separator),
-        "character_set": _stated(character_set),
-        "duplicates": duplicates.value,
+        "import_mode": import_mode,
+        "file_type": file_type,
+        "separator": separator,
+        "character_set": character_set,
+        "duplicates": duplicates,
         "identifier_pattern": identifier_pattern,
-        "mangled_identifiers": mangled_identifiers.value,
+        "mangled_identifiers": mangled_identifiers,
         "max_rejected": max_rejected,
     }
     with errors_as_sentences(as_json=as_json):
         options = _options(given)
         _demand_files(files)
-        with only_results_on_stdout():
-            store, entries = _run(files, options)
-        with store:
-            _print_results(store, entries, as_json=as_json)
+        entries = _import(files, options, as_json=as_json)
     codes = {_exit_code(entry, strict=strict) for entry in entries}
     raise typer.Exit(next(code for code in WORST_FIRST if code in codes))
-
-
-def _stated(value: str) -> str | None:
-    return None if value == DETECT else value
 
 
 def _options(given: dict[str, Any]) -> ImportOptions:
     """The options, checked.
 
     Raises:
-        UsageError: a value does not fit; the sentence names the option.
+        UsageError: a value does not fit; the sentence names the option, the value, what was expected and the nearest.
     """
     from pydantic import ValidationError
 
     from engage_etl.vocabulary.options import ImportOptions
 
+    stated = {name: value for name, value in given.items() if not (name in _DETECTED and value == DETECT)}
     try:
-        return ImportOptions.model_validate(given)
+        return ImportOptions.model_validate(stated)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UsageError(f"{name} {first['input']!r}: {first['msg'].removeprefix('Value error, ')}.") from None
+        raise _does_not_fit(error.errors()[0]) from None
+
+
+def _does_not_fit(problem: ErrorDetails) -> UsageError:
+    name = str(problem["loc"][0])
+    choices = re.findall(r"'([^']+)'", str(problem.get("ctx", {}).get("expected", "")))
+    if choices:
+        choices += [DETECT] if name in _DETECTED else []
+        expected = f"expected {' or '.join(choices)}"
+    elif problem["type"] == "string_too_short":
+        expected = "expected a name"
+    else:
+        expected = problem["msg"].removeprefix("Value error, ")
+    if name == "character_set":
+        choices = [*_USUAL_CHARACTER_SETS, DETECT]
+    return wrong_value("--" + name.replace("_", "-"), problem["input"], expected, choices)
 
 
 def _demand_files(files: list[Path]) -> None:
+    """Refuse what cannot be a file to import, before anything is registered.
+
+    Raises:
+        UsageError: names the file.
+    """
     for file in files:
-        if not file.is_file():
-            problem = "is a folder; name the files in it" if file.is_dir() else "does not exist; check its name"
-            raise UsageError(f"{file} {problem}. Nothing was imported.")
+        if file.is_dir():
+            problem = "is a folder; name the files in it"
+        elif not file.exists():
+            problem = "does not exist; check its name"
+        elif not file.is_file():
+            problem = "is no regular file; save its contents in one"
+        elif not os.access(file, os.R_OK):
+            problem = "may not be read by this user; change its permissions"
+        else:
+            continue
+        raise UsageError(f"{file} {problem}. Nothing was imported.")
 
 
-def _run(files: list[Path], options: ImportOptions) -> tuple[Store, list[Import]]:
-    """Register the files and import each as a Dagster run of its own."""
+def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list[Import]:
+    """Import the files and print how it went."""
+    from engage_etl.cli.import_runs import import_by_hand
     from engage_etl.cli.installation import store
-    from engage_etl.cli.progress import import_progress
-    from engage_etl.store.imports import find_import, register_import
-    from engage_etl.triggers.run_import import run_imports
 
-    opened = store()
-    with opened.engine.begin() as connection:
-        ids = [register_import(connection, file.absolute(), options) for file in files]
-        entries = [find_import(connection, import_id) for import_id in ids]
-    with import_progress() as progress:
-        run_imports(opened.settings, entries, progress)
-    with opened.engine.connect() as connection:
-        return opened, [find_import(connection, import_id) for import_id in ids]
+    with store() as opened:
+        with only_results_on_stdout():
+            entries = import_by_hand(opened, files, options)
+        _print_results(opened, entries, as_json=as_json)
+    return entries
 
 
 def _print_results(store: Store, entries: list[Import], *, as_json: bool) -> None:
@@ -137,7 +169,7 @@ def _print_results(store: Store, entries: list[Import], *, as_json: bool) -> Non
     for entry in entries:
         print_summary(store, entry)
     if any(entry.rejected for entry in entries):
-        message_console().print("Correct the rows in rejected.csv and import that file as it is.")
+        say("Correct the rows in rejected.csv and import that file as it is.")
 
 
 def _exit_code(entry: Import, *, strict: bool) -> ExitCode:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
+from rich.text import Text
 from sqlalchemy import select
 
-from engage_etl.cli.output import result_console, table
+from engage_etl.cli.output import result_console, table, visible
 from engage_etl.reports.samples import field_change_counts
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
@@ -20,18 +20,19 @@ def print_summary(store: Store, entry: Import) -> None:
     """Print status, counts, reasons, changed fields, the first rejected rows and where to look next."""
     console = result_console()
     colour = _COLOURS.get(entry.status, "cyan")
-    console.print(
-        f"[bold]{escape(entry.file)}[/] → {escape(entry.group_name)}: [bold {colour}]{entry.status.value}[/]  ({entry.import_id})"
-    )
+    group, status = visible(entry.group_name), (entry.status.value, f"bold {colour}")
+    heading = Text.assemble((visible(entry.file), "bold"), " → ", group, ": ", status, f"  ({entry.import_id})")
+    console.print(heading, soft_wrap=True)
     if entry.error_message:
-        console.print(entry.error_message, markup=False)
+        console.print(visible(entry.error_message), markup=False)
     for warning in entry.warnings:
-        console.print(f"Warning: {warning}", markup=False)
+        console.print(f"Warning: {visible(warning)}", markup=False)
     console.print(
         table("rows", *Outcome, rows=[[f"{entry.rows:,}", *(f"{n:,}" for n in entry.outcome_counts().values())]])
     )
     fields, rejected = _details(store, entry)
-    for title, counts in (("reason", entry.reasons), ("changed field", fields)):
+    change = "changed field" if entry.status is Status.APPLIED else "field that would change"
+    for title, counts in (("reason", entry.reasons), (change, fields)):
         if counts:
             ordered = sorted(counts.items(), key=lambda count: -count[1])
             console.print()
@@ -39,11 +40,11 @@ def print_summary(store: Store, entry: Import) -> None:
     if rejected:
         console.print()
         for sentence in rejected:
-            console.print(f"- {sentence}", markup=False)
+            console.print(f"- {visible(sentence)}", markup=False)
         if entry.rejected > len(rejected):
             console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
     if entry.report:
-        console.print(f"Report: {store.settings.root / entry.report}", markup=False)
+        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

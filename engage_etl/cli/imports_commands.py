@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engage_etl.cli.options import AsJson
+from engage_etl.cli.options import AsJson, demand_choice
 from engage_etl.cli.output import (
     errors_as_sentences,
-    message_console,
     print_json,
     print_json_list,
     result_console,
+    say,
     table,
+    visible,
 )
 from engage_etl.vocabulary.outcomes import Outcome
 
@@ -29,7 +29,8 @@ _ROWS_AT_A_TIME = 2_000
 
 @app.command("list")
 def list_all(
-    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 20, as_json: AsJson = False
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many, the latest first.")] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """List the latest imports."""
     from engage_etl.cli.installation import store
@@ -41,7 +42,7 @@ def list_all(
     if as_json:
         print_json([import_summary(entry) for entry in entries])
     elif not entries:
-        message_console().print("There are no imports yet; start one with `engage-etl import FILE --group NAME`.")
+        say("There are no imports yet; start one with `engage-etl import FILE --group NAME`.")
     else:
         names = ("import", "status", "rows", *(outcome.value for outcome in Outcome))
         counts = ([entry.rows, *entry.outcome_counts().values()] for entry in entries)
@@ -69,27 +70,30 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
             print_summary(opened, entry)
 
 
-OutcomeChoice = Enum("OutcomeChoice", {outcome.name: outcome.value for outcome in Outcome})  # type: ignore[misc]
-
-
 @app.command("rows")
 def rows(
     import_id: ImportId,
-    outcome: Annotated[OutcomeChoice | None, typer.Option(help="Only rows with this outcome.")] = None,
+    outcome: Annotated[str | None, typer.Option(metavar="|".join(Outcome), help="Only rows with this outcome.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what became of each row of an import, in row order."""
     from engage_etl.cli.installation import store
     from engage_etl.store.imports import find_import
 
-    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
-        find_import(connection, import_id)
-        found = _rows(connection, import_id, outcome.value if outcome else None)
-        if as_json:
-            print_json_list(found)
-        else:
-            for row in found:
-                _print_row(row)
+    with errors_as_sentences(as_json=as_json):
+        if outcome is not None:
+            demand_choice("--outcome", outcome, Outcome)
+        with store() as opened, opened.engine.connect() as connection:
+            find_import(connection, import_id)
+            _print_rows(_rows(connection, import_id, outcome), as_json=as_json)
+
+
+def _print_rows(found: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        print_json_list(found)
+    else:
+        for row in found:
+            _print_row(row)
 
 
 def _rows(connection: Connection, import_id: str, outcome: str | None) -> Iterator[dict[str, Any]]:
@@ -107,6 +111,9 @@ def _rows(connection: Connection, import_id: str, outcome: str | None) -> Iterat
 
 
 def _print_row(row: dict[str, Any]) -> None:
-    changes = "; ".join(f"{field}: {before} → {after}" for field, (before, after) in row["changes"].items())
+    from engage_etl.reports.report import as_text
+
+    shown = ((field, as_text(before), as_text(after)) for field, (before, after) in row["changes"].items())
+    changes = "; ".join(f"{field}: {before or '(blank)'} → {after or '(blank)'}" for field, before, after in shown)
     told = row["message"] or changes
-    result_console().print(f"{row['row']:>8}  {row['outcome']:<10}{told}", markup=False)
+    typer.echo(f"{row['row']:>8}  {row['outcome']:<10}  {visible(told)}".rstrip())

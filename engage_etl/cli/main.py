@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
-import tempfile
 import traceback
-from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from engage_etl.cli import (
     contacts_commands,
@@ -19,7 +18,8 @@ from engage_etl.cli import (
     imports_commands,
     service_commands,
 )
-from engage_etl.cli.output import ExitCode, message_console
+from engage_etl.cli.output import ExitCode, print_error, report_error
+from engage_etl.errors import EngageError, UsageError
 
 app = typer.Typer(
     name="engage-etl",
@@ -58,22 +58,60 @@ app.command("env")(service_commands.env)
 
 
 def run() -> None:
-    """Run the command line; what nobody foresaw ends in one sentence, with the details in a file."""
+    """Run the command line: every error ends in one sentence and an exit code, never in a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter shows its code.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
     try:
-        app()
+        _demand_text(arguments)
+        return app(arguments, prog_name="engage-etl", standalone_mode=False) or ExitCode.DONE
+    except EngageError as error:
+        return report_error(error, as_json=as_json)
+    except TyperException as error:
+        return _report_usage(error, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback on the terminal
-        message_console().print(
-            f"[bold red]Error:[/] something unforeseen happened ({type(error).__name__}). "
-            f"The details are in {_keep_details()}; please report them."
-        )
-        sys.exit(ExitCode.FAILED)
+        return _report_unforeseen(error, as_json=as_json)
 
 
-def _keep_details() -> Path:
-    descriptor, path = tempfile.mkstemp(prefix="engage-etl-", suffix=".log")
-    with os.fdopen(descriptor, "w") as file:
-        file.write(traceback.format_exc())
-    return Path(path)
+def _demand_text(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
+            raise UsageError(
+                f"{argument!r} has bytes that are no text in UTF-8; type it anew, or rename the file that it names."
+            )
+
+
+def _report_usage(error: TyperException, *, as_json: bool) -> int:
+    """Say what is wrong with a call that Typer refused, and which help to ask for."""
+    message = error.format_message()
+    if not message:
+        # A command without its arguments: Typer has printed the help already.
+        return ExitCode.USAGE
+    context: typer.Context | None = getattr(error, "ctx", None)
+    words = context.command_path if context is not None else "engage-etl"
+    sentence = message if message.endswith((".", "?", "!")) else f"{message}."
+    print_error("usage_error", f"{sentence} See `{words} --help`.", as_json=as_json)
+    return ExitCode.USAGE
+
+
+def _report_unforeseen(error: Exception, *, as_json: bool) -> int:
+    from engage_etl.cli.details import keep_details
+    from engage_etl.settings import load_settings
+
+    try:
+        settings = load_settings()
+    except UsageError:
+        settings = None
+    file = keep_details(settings, "".join(traceback.format_exception(error)))
+    sentence = f"Something unforeseen happened ({type(error).__name__}). The details are in {file}; please report them."
+    print_error("unforeseen", sentence, as_json=as_json)
+    return ExitCode.FAILED
 
 
 if __name__ == "__main__":

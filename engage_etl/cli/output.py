@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -12,12 +13,16 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from engage_etl.errors import EngageError, FileError, UsageError
 
 _WIDTH_OF_A_FILE = 400
+_CONTROL = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode categories: control characters, halves of characters, separators of lines and paragraphs."""
+_TURNS_THE_LINE = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+"""Bidirectional classes of characters that reorder what follows them."""
 
 
 class ExitCode(IntEnum):
@@ -45,31 +50,56 @@ def message_console() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     """A console that folds lines at the width of a terminal, and hardly ever in a file or a pipe."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDTH_OF_A_FILE)
+    console = Console(stderr=stderr, highlight=False, emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, highlight=False, emoji=False, width=_WIDTH_OF_A_FILE)
+
+
+def say(sentence: str) -> None:
+    """A message for people, on standard error; names in it are printed as they are."""
+    message_console().print(visible(sentence), markup=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """A text on one line in which control characters are spelled out, so that no value commands the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter.encode("unicode_escape").decode("ascii") if _is_control(letter) else letter for letter in text
+    )
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) in _CONTROL or unicodedata.bidirectional(letter) in _TURNS_THE_LINE
 
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(document, ensure_ascii=_is_foreign(), indent=2) + "\n")
 
 
 def print_json_list(objects: Iterable[Any]) -> None:
     """A JSON list on standard output, object by object, so that memory does not grow with it."""
-    separator = "[\n"
+    separator, escapes = "[\n", _is_foreign()
     for item in objects:
-        sys.stdout.write(separator + json.dumps(item, ensure_ascii=False))
+        sys.stdout.write(separator + json.dumps(item, ensure_ascii=escapes))
         separator = ",\n"
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
+def _is_foreign() -> bool:
+    """Whether standard output is not UTF-8; JSON in ASCII is read the same everywhere."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+
+
 def table(*columns: str, rows: Iterable[Iterable[object]]) -> Table:
-    """A plain table of texts; what is long is folded, never cut."""
+    """A plain table of texts, printed as they are; what is long is folded, never cut."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         shown.add_column(name, overflow="fold")
     for row in rows:
-        shown.add_row(*(cell if isinstance(cell, str) else "" if cell is None else str(cell) for cell in row))
+        shown.add_row(*(Text(visible("" if cell is None else str(cell))) for cell in row))
     return shown
 
 
@@ -79,18 +109,23 @@ def errors_as_sentences(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except EngageError as error:
-        code = ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.FAILED
-        report_error(error, as_json=as_json)
-        raise typer.Exit(code) from None
+        raise typer.Exit(report_error(error, as_json=as_json)) from None
 
 
-def report_error(error: EngageError, *, as_json: bool) -> None:
-    """Say what went wrong."""
+def report_error(error: EngageError, *, as_json: bool) -> ExitCode:
+    """Say what went wrong; returns the exit code that goes with it."""
+    name = error.code.value if isinstance(error, FileError) else snake_case(type(error).__name__)
+    print_error(name, str(error), as_json=as_json)
+    return ExitCode.USAGE if isinstance(error, UsageError) else ExitCode.FAILED
+
+
+def print_error(code: str, message: str, *, as_json: bool) -> None:
+    """A sentence on standard error; under ``--json`` an object on standard output."""
     if as_json:
-        name = error.code.value if isinstance(error, FileError) else snake_case(type(error).__name__)
-        print_json({"error": {"code": name, "message": str(error)}})
+        print_json({"error": {"code": code, "message": message}})
     else:
-        message_console().print(f"[bold red]Error:[/] {escape(str(error))}")
+        shown = "\n".join(visible(line) for line in message.splitlines())
+        message_console().print(Text.assemble(("Error:", "bold red"), " ", shown), soft_wrap=True)
 
 
 def snake_case(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from engage_etl.cli.output import errors_as_sentences, message_console
+from engage_etl.cli.output import errors_as_sentences, say
 
 
 def demo(
@@ -30,7 +30,7 @@ def up(
         from engage_etl.settings import load_settings
         from engage_etl.triggers.service import run_service
 
-        code = run_service(load_settings(), host=host, port=port, say=message_console().print)
+        code = run_service(load_settings(), host=host, port=port, say=say)
     raise typer.Exit(code)
 
 

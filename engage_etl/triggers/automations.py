@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from engage_etl.errors import AutomationError
 from engage_etl.vocabulary.choices import DETECT
@@ -96,6 +97,8 @@ def _automation_nodes(path: Path) -> list[Node]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise AutomationError(f"the file is no YAML ({error.problem}).", file=path.name, line=line) from None
+    except ReaderError as error:
+        raise AutomationError(f"the file is no YAML ({error.reason}).", file=path.name, line=1) from None
     except (OSError, UnicodeDecodeError) as error:
         raise AutomationError(f"the file cannot be read ({error}).", file=path.name, line=1) from None
     if root is None:
@@ -133,10 +136,20 @@ def _text_or_mapping(file: str, name: str, node: Node) -> str | dict[str, tuple[
     if isinstance(node, ScalarNode):
         return str(node.value)
     if isinstance(node, MappingNode) and all(isinstance(value, ScalarNode) for _, value in node.value):
-        return {str(key.value): (str(value.value), _line(key)) for key, value in node.value}
+        return _mapping(file, node)
     raise AutomationError(
         f"the key {name!r} has a list; expected a single value.", file=file, line=_line(node), key=name
     )
+
+
+def _mapping(file: str, node: MappingNode) -> dict[str, tuple[str, int]]:
+    found: dict[str, tuple[str, int]] = {}
+    for key, value in node.value:
+        name = str(key.value)
+        if name in found:
+            raise AutomationError(f"the key {name!r} stands twice; leave one.", file=file, line=_line(key), key=name)
+        found[name] = str(value.value), _line(key)
+    return found
 
 
 def _read_automation(entry: _Entry, data_folder: Path) -> Automation:
@@ -215,7 +228,7 @@ def _refuse_taken(automation: Automation, others: list[Automation], node: Node, 
             raise AutomationError(
                 f"there is another automation named {other.name!r}.", file=file, line=_line(node), key="name"
             )
-        if other.source == automation.source:
+        if other.source.resolve() == automation.source.resolve():
             raise AutomationError(
                 f"the automation {other.name!r} has the same source; give each a folder of its own.",
                 file=file, line=_line(node), key="source",

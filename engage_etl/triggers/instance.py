@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from ruamel.yaml import YAML
 
+from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings, load_settings
 from engage_etl.store.engine import dagster_database_url
 
@@ -51,16 +53,19 @@ class EngageStorage(DagsterPostgresStorage):
 
 
 def prepare_instance(settings: Settings) -> Path:
-    """Write ``dagster.yaml`` where it is missing or other than it should be; returns DAGSTER_HOME."""
+    """Write ``dagster.yaml`` where it is missing or other than it should be; returns DAGSTER_HOME.
+
+    Raises:
+        DataFolderUnusable: it cannot be written.
+    """
     home = settings.dagster_home
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = _as_yaml(_configuration(settings))
-    file = home / "dagster.yaml"
-    if not file.exists() or file.read_text() != wanted:
-        descriptor, aside = tempfile.mkstemp(dir=home)
-        with os.fdopen(descriptor, "w") as writing:
-            writing.write(wanted)
-        Path(aside).replace(file)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_where_other(home / "dagster.yaml", _as_yaml(_configuration(settings)))
+    except OSError as error:
+        raise DataFolderUnusable(
+            f"The folder {home} cannot be written ({error.strerror}); give it to this account, or set ENGAGE_DATA_DIR."
+        ) from None
     return home
 
 
@@ -81,6 +86,16 @@ def open_instance(settings: Settings) -> dg.DagsterInstance:
     home = prepare_instance(settings)
     os.environ.update(environment(settings))
     return dg.DagsterInstance.from_config(str(home))
+
+
+def _write_where_other(file: Path, wanted: str) -> None:
+    """Write aside and rename, so that a process that reads it at the same time reads a whole file."""
+    if file.exists() and file.read_text() == wanted:
+        return
+    descriptor, aside = tempfile.mkstemp(dir=file.parent)
+    with os.fdopen(descriptor, "w") as writing:
+        writing.write(wanted)
+    Path(aside).replace(file)
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:
@@ -115,8 +130,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 
 
 def _as_yaml(configuration: dict[str, Any]) -> str:
-    from io import StringIO
-
     text = StringIO()
     cast(Any, YAML()).dump(configuration, text)
     return "# Written by engage-etl at every start; changes made here are lost.\n" + text.getvalue()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import dagster as dg
 
-from engage_etl.errors import ImportEnded
+from engage_etl.errors import EngageError, ImportEnded
+from engage_etl.raw_file.settling import settle_file
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, is_alive, list_imports, mark_failed, update_import
-from engage_etl.triggers.run_import import list_runs
+from engage_etl.triggers.runs import runs_by_import
 from engage_etl.vocabulary.outcomes import Status
 
 _UNFINISHED = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
 _ENDED = (Status.APPLIED, Status.FAILED, Status.STOPPED)
+_MOST_AT_ONCE = 200
+"""Runs asked for in one tick; the others wait in the register, so that a tick stays far below its 60 seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,36 +38,57 @@ class DueRun:
 def due_runs(store: Store, instance: dg.DagsterInstance) -> list[DueRun]:
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
-    An import whose runs died as often as the settings allow ends as failed.
+    An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
     """
     with store.engine.connect() as connection:
-        waiting = list_imports(connection, statuses=_UNFINISHED, is_claimed=True)
-        waiting = [entry for entry in waiting if entry.automation and not is_alive(connection, entry.import_id)]
-    found = [_due_run(store, instance, entry) for entry in sorted(waiting, key=_arrival)]
-    return [due for due in found if due is not None]
+        dropped = [
+            entry for entry in list_imports(connection, statuses=_UNFINISHED, is_claimed=True) if entry.automation
+        ]
+        runs = runs_by_import(instance, [entry.import_id for entry in dropped])
+        waiting = [entry for entry in dropped if all(run.is_finished for run in runs.get(entry.import_id, []))]
+        # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
+        waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
+    found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=_arrival))
+    return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
 
 
-def settle_ended(store: Store) -> None:
-    """Write the report and put away the file of dropped imports that ended just before their process was killed."""
+def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
+    """Write the report and put away the file of dropped imports that ended just before their process was killed.
+
+    complain: told of each that cannot be put away; it is tried again at the next tick.
+    """
     with store.engine.connect() as connection:
         ended = list_imports(connection, statuses=_ENDED, is_claimed=True, is_settled=False)
         ended = [entry for entry in ended if entry.automation and not is_alive(connection, entry.import_id)]
     for entry in ended:
-        finish_import(store, entry.import_id)
+        try:
+            # Without its file, which people may have taken away, there is nothing left to do but to look once more.
+            settle = finish_import if entry.arrived_path.exists() else settle_file
+            settle(store, entry.import_id)
+        except (OSError, EngageError) as error:
+            complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
 
 
 def _arrival(entry: Import) -> tuple[object, str]:
     return entry.modified_at or entry.received_at, entry.file
 
 
-def _due_run(store: Store, instance: dg.DagsterInstance, entry: Import) -> DueRun | None:
-    """The run that an import waits for, or None while one is alive or when too many have died."""
-    runs = list_runs(instance, entry.import_id)
-    if any(not run.is_finished for run in runs):
+def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueRun | None:
+    """The run that an import waits for, or None if it gets no other.
+
+    runs: those it had so far, the latest first; all have ended.
+    """
+    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
+        _give_up(store, entry, "its run was cancelled, and nothing was applied. Drop the file again to import it.")
         return None
     attempt = len(runs) + 1
     if attempt > store.settings.run_attempts:
-        _give_up(store, entry, len(runs))
+        _give_up(
+            store,
+            entry,
+            f"{len(runs)} runs of this import ended before it was applied, and nothing was applied. "
+            "Look at these runs in the web page, then drop the file again.",
+        )
         return None
     if attempt != entry.attempts:
         with store.engine.begin() as connection:
@@ -70,11 +96,7 @@ def _due_run(store: Store, instance: dg.DagsterInstance, entry: Import) -> DueRu
     return DueRun(entry, attempt)
 
 
-def _give_up(store: Store, entry: Import, attempts: int) -> None:
-    gave_up = ImportEnded(
-        f"{entry.file}: {attempts} runs of this import ended before it was applied, and nothing was applied. "
-        "Look at these runs in the web page, then drop the file again."
-    )
+def _give_up(store: Store, entry: Import, why: str) -> None:
     with store.engine.begin() as connection:
-        mark_failed(connection, entry.import_id, gave_up)
+        mark_failed(connection, entry.import_id, ImportEnded(f"{entry.file}: {why}"))
     finish_import(store, entry.import_id)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from engage_etl.settings import load_settings
-from engage_etl.store.engine import Store, open_store
+
+if TYPE_CHECKING:
+    from engage_etl.store.engine import Store
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -19,6 +22,8 @@ class StoreResource(dg.ConfigurableResource):
         Raises:
             StoreError: it cannot be opened.
         """
+        from engage_etl.store.engine import open_store
+
         return open_store(load_settings())
 
 

@@ -1,8 +1,6 @@
-"""Run one import as a Dagster run in this process, for the command line."""
+"""Run imports as Dagster runs in this process, for the command line."""
 
 from __future__ import annotations
-
-import dagster as dg
 
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import
@@ -10,12 +8,9 @@ from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, ReportedProgress
+from engage_etl.triggers.runs import list_runs, process_tags, run_tags
 
-
-def run_tags(entry: Import) -> dict[str, str]:
-    """The tags of an import's run, by which runs can be filtered in the web UI."""
-    tags = {"file": entry.file, "group": entry.group_name}
-    return tags | ({"automation": entry.automation} if entry.automation else {})
+__all__ = ["list_runs", "run_imports"]
 
 
 def run_imports(settings: Settings, entries: list[Import], progress: Progress | ReportedProgress) -> None:
@@ -27,15 +22,9 @@ def run_imports(settings: Settings, entries: list[Import], progress: Progress | 
             job.execute_in_process(
                 instance=instance,
                 partition_key=entry.import_id,
-                tags=run_tags(entry),
+                tags=run_tags(entry) | process_tags(),
                 resources={"progress": progress},
                 raise_on_error=False,
                 # What went wrong stands in the register and in the event log; the terminal shows our sentence.
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
-
-
-def list_runs(instance: dg.DagsterInstance, import_id: str) -> list[dg.DagsterRun]:
-    """The runs of an import, the latest first."""
-    tags = {"dagster/partition": import_id}
-    return list(instance.get_runs(filters=dg.RunsFilter(tags=tags)))

@@ -44,8 +44,8 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
     open_instance(settings).dispose()
     prepare_manifest(settings)
     _prepare_folders(settings, say)
-    processes = _start(settings, host, port)
     stop = _StopSignal()
+    processes = _start(settings, host, port)
     try:
         _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop)
         if not stop.is_set and _all_alive(processes):
@@ -62,11 +62,11 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
 
 
 class _StopSignal:
-    """Whether Ctrl-C or a termination was asked for."""
+    """Whether an end was asked for: by Ctrl-C, by a termination, or by the terminal that was closed."""
 
     def __init__(self) -> None:
         self.is_set = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._set)
 
     def _set(self, _: int, __: FrameType | None) -> None:

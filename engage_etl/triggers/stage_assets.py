@@ -1,4 +1,8 @@
-"""What all four stage assets share: how a stage is run, and how what it leaves is shown in the web UI."""
+"""What all four stage assets share: how a stage is run, and how what it leaves is shown in the web UI.
+
+Assets load their stage when it runs, not at the top: the web server and the sensor show assets and need no pandas, whose
+loading would double the time in which ``engage_etl.definitions`` loads.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import EngageError
-from engage_etl.stage_run import import_stage
-from engage_etl.store.engine import Store
 from engage_etl.triggers.resources import StoreResource
+
+if TYPE_CHECKING:
+    from engage_etl.store.engine import Store
 
 GROUP = "contact_import"
 OWNERS = ["team:engage-etl"]
@@ -52,6 +56,10 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
     Raises:
         dagster.Failure: the stage ended with an error of ours, or the server or the disk did not play along.
     """
+    from sqlalchemy.exc import OperationalError
+
+    from engage_etl.stage_run import import_stage
+
     try:
         with store.open() as opened, import_stage(opened, context.partition_key):
             yield StageRun(context.partition_key, opened)

@@ -1,14 +1,16 @@
 """Asset ``validated_rows``: every row checked, valid ones and rejected ones as stage files."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from engage_etl.raw_file.asset import raw_file
-from engage_etl.reports.samples import rejected_sample, valid_sample
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl.triggers.stage_assets import GROUP, OWNERS, counts_table, run_stage, table
-from engage_etl.validated_rows.stage import validate_rows
-from engage_etl.validated_rows.stage_files import StageSummary, rejected_file, valid_file
+
+if TYPE_CHECKING:
+    from engage_etl.validated_rows.stage_files import StageSummary
 
 DESCRIPTION = """
 Reads the kept bytes and checks every row: its identifier or address, and every value. Valid rows and rejected rows,
@@ -29,6 +31,10 @@ names the place. Nothing was imported. Correct the file and import it again. Row
 )
 def validated_rows(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
     """Stage 2: check every row."""
+    from engage_etl.reports.samples import rejected_sample, valid_sample
+    from engage_etl.validated_rows.stage import validate_rows
+    from engage_etl.validated_rows.stage_files import rejected_file, valid_file
+
     with run_stage(context, store) as run:
         progress.stage("validated_rows", None)
         summary = validate_rows(run.store, run.import_id, progress.rows)
@@ -52,7 +58,7 @@ def validated_rows(context: dg.AssetExecutionContext, store: StoreResource, prog
         )
 
 
-def _column_schema(summary: StageSummary) -> dg.TableSchema:
+def _column_schema(summary: "StageSummary") -> dg.TableSchema:
     return dg.TableSchema(
         [dg.TableColumn(field, description=f"from {cell}") for cell, field in summary.columns.items()]
     )

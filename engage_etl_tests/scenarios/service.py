@@ -45,11 +45,15 @@ class Service:
     """A running ``engage-etl up``."""
 
     def __init__(self, settings: Settings, log: Path) -> None:
-        self.port, self.log = free_port(), log
+        self.settings, self.port, self.log = settings, free_port(), log
+        self.process = self.again(log)
+
+    def again(self, log: Path) -> subprocess.Popen[bytes]:
+        """Start it, with the port of this service."""
         with log.open("ab") as messages:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "engage_etl.cli.main", "up", "--port", str(self.port)],
-                env=environment(settings),
+                env=environment(self.settings),
                 stdout=messages,
                 stderr=messages,
             )

@@ -1,0 +1,38 @@
+"""Where the details of an error that nobody foresaw are kept: a log file that only its owner may read (R41)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engage_etl.settings import Settings
+
+_FOLDER = "log"
+
+
+def keep_details(settings: Settings | None, details: str) -> Path:
+    """Write details into a new file under ``log/`` in the data folder, or where temporary files go if it must be.
+
+    settings: of the installation; None if they could not be read.
+    """
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    prefix = f"engage-etl-{moment}-"
+    try:
+        descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=_folder(settings))
+    except OSError:
+        descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(details)
+    return Path(path)
+
+
+def _folder(settings: Settings | None) -> Path | None:
+    if settings is None:
+        return None
+    folder = settings.root / _FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

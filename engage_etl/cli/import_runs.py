@@ -1,0 +1,93 @@
+"""Imports that are started by hand: registered, run by Dagster in this process, and always brought to an end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from engage_etl.cli.details import keep_details
+from engage_etl.cli.progress import import_progress
+from engage_etl.errors import ImportBusy, ImportEnded
+from engage_etl.stage_run import finish_import
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import Import, find_import, import_lock, mark_failed, register_import
+from engage_etl.triggers.instance import open_instance
+from engage_etl.triggers.run_import import list_runs, run_imports
+from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.outcomes import Status
+
+_ON_THE_WAY = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
+_INTERRUPTED = "DagsterExecutionInterruptedError"
+
+
+class _Interrupted(ImportEnded):
+    """Ctrl-C ended the run of an import."""
+
+
+def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> list[Import]:
+    """Import files one after the other, each as a Dagster run of its own; returns how each ended.
+
+    Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+    """
+    with store.engine.begin() as connection:
+        ids = [register_import(connection, file.absolute(), options) for file in files]
+        entries = [find_import(connection, import_id) for import_id in ids]
+    is_interrupted = False
+    with import_progress([entry.file for entry in entries]) as progress:
+        for entry in entries:
+            if not is_interrupted:
+                # Ctrl-C within a run is Dagster's, which fails the run; before and after it, ours.
+                with suppress(KeyboardInterrupt):
+                    run_imports(store.settings, [entry], progress)
+            is_interrupted |= isinstance(_end(store, entry.import_id), _Interrupted)
+    with store.engine.connect() as connection:
+        return [find_import(connection, import_id) for import_id in ids]
+
+
+def _end(store: Store, import_id: str) -> ImportEnded | None:
+    """See to it that an import whose run is over, or was not begun, has ended with a sentence; returns that.
+
+    Stages record what is wrong with a file or a plan; what ended the run beside that is recorded here.
+    """
+    with store.engine.connect() as connection:
+        entry = find_import(connection, import_id)
+    if entry.status not in _ON_THE_WAY:
+        return None
+    ended = _why(store, entry)
+    _record(store, import_id, ended)
+    return ended
+
+
+def _record(store: Store, import_id: str, ended: ImportEnded) -> None:
+    try:
+        with import_lock(store.engine, import_id):
+            with store.engine.begin() as connection:
+                mark_failed(connection, import_id, ended)
+            finish_import(store, import_id)
+    except ImportBusy:
+        # Somebody runs it from the web page; that run decides how it ends.
+        return
+
+
+def _why(store: Store, entry: Import) -> ImportEnded:
+    """Why the latest run of an import failed, as the event log of Dagster has it."""
+    with open_instance(store.settings) as instance:
+        runs = list_runs(instance, entry.import_id)
+        events = [log.dagster_event for log in instance.all_logs(runs[0].run_id)] if runs else []
+    for event in events:
+        if event is None or not event.is_step_failure:
+            continue
+        failure = event.step_failure_data
+        if failure.user_failure_data is not None and failure.user_failure_data.description:
+            return ImportEnded(failure.user_failure_data.description)
+        if failure.error is not None and _INTERRUPTED not in failure.error.to_string():
+            return _unforeseen(store, entry, failure.error.to_string())
+    return _Interrupted(f"{entry.file}: the import was interrupted, and nothing was applied; import the file again.")
+
+
+def _unforeseen(store: Store, entry: Import, details: str) -> ImportEnded:
+    file = keep_details(store.settings, details)
+    return ImportEnded(
+        f"{entry.file}: something unforeseen ended the import, and nothing was applied. "
+        f"The details are in {file}; please report them, then import the file again."
+    )

@@ -1,0 +1,101 @@
+"""One look at the drop folders: recover, claim what has arrived, ask for the runs that are due (R27, R40)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+from dagster import RunRequest, SensorEvaluationContext, SensorResult
+
+from engage_etl.store.engine import Store
+from engage_etl.triggers.arrivals import (
+    Complain,
+    Look,
+    Seen,
+    files_without_folder,
+    folders_without_automation,
+    take_arrivals,
+)
+from engage_etl.triggers.automations import Automation, load_automations
+from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
+from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.triggers.runs import end_dead_runs, run_tags
+
+_LONGEST_WAIT = 5.0
+"""Seconds that a tick waits at the most; Dagster ends it after 60."""
+
+
+def look_once(context: SensorEvaluationContext, store: Store) -> SensorResult:
+    """One look; what is left alone or waits stands in the skip reason, or in the log of a look that asks for runs."""
+    automations, errors = load_automations(store.settings.automations_file, store.settings.root)
+    complaints = [str(error) for error in errors]
+    _make_folders(automations, complaints.append)
+    end_dead_runs(context.instance)
+    settle_ended(store, complaints.append)
+    seen = _take_settled(store, automations, _as_look(context.cursor), complaints.append)
+    due = due_runs(store, context.instance)
+    reasons = [*dict.fromkeys(complaints), *_waiting(seen), *_left_alone(store, automations)]
+    for reason in reasons if due else []:
+        context.log.warning(reason)
+    return SensorResult(
+        run_requests=[_request(run) for run in due],
+        dynamic_partitions_requests=[IMPORTS.build_add_request([run.entry.import_id for run in due])] if due else [],
+        skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
+        cursor=_as_cursor(seen),
+    )
+
+
+def _make_folders(automations: Sequence[Automation], complain: Complain) -> None:
+    for automation in automations:
+        try:
+            automation.source.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            complain(f"the source {automation.source} of {automation.name!r} cannot be used ({error.strerror})")
+
+
+def _take_settled(store: Store, automations: list[Automation], before: Look, complain: Complain) -> Look:
+    """Take what has stopped growing; files seen for the first time are looked at again before the tick ends.
+
+    Returns:
+        What was seen and is still growing.
+    """
+    _, seen = take_arrivals(store, automations, before, complain=complain)
+    if seen and store.settings.settle_time <= _LONGEST_WAIT:
+        # The daemon looks every five seconds at best, and most files are whole when they are seen first.
+        time.sleep(store.settings.settle_time)
+        _, seen = take_arrivals(store, automations, seen, complain=complain)
+    return seen
+
+
+def _waiting(seen: Look) -> list[str]:
+    return [f"{len(seen)} {'file is' if len(seen) == 1 else 'files are'} still being written or next"] if seen else []
+
+
+def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
+    drop_folder = store.settings.drop_dir
+    alone: list[str] = []
+    with suppress(OSError):  # a folder that may not be read, or is taken away while it is looked at
+        alone += [
+            f"no automation has the folder {drop_folder.name}/{name} as its source; its files are left alone"
+            for name in folders_without_automation(drop_folder, automations)
+        ]
+        alone += [
+            f"{drop_folder.name}/{name} lies in no automation's folder and is left alone"
+            for name in files_without_folder(drop_folder, automations)
+        ]
+    return alone
+
+
+def _request(run: DueRun) -> RunRequest:
+    return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry))
+
+
+def _as_cursor(seen: Mapping[str, Seen]) -> str:
+    return json.dumps({path: asdict(state) for path, state in seen.items()})
+
+
+def _as_look(cursor: str | None) -> Look:
+    return {path: Seen(**state) for path, state in json.loads(cursor or "{}").items()}

@@ -1,0 +1,97 @@
+"""The runs of imports as Dagster knows them: their tags, and those that are over without having said so."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from engage_etl.store.imports import Import
+
+_GRPC_INFO = ".dagster/grpc_info"
+"""Tag by which Dagster's launcher remembers the code server whose child a run is."""
+_PROCESS = "process"
+"""Tag by which a run of the command line remembers its process."""
+_PARTITION = "dagster/partition"
+_LONGEST_ANSWER = 2.0
+_PROCESS_ENDED = (
+    "The process of this run ended before the run did, as after a power cut or a kill. The store is as the last stage "
+    "left it; a dropped file is taken up again by a new run."
+)
+
+
+def run_tags(entry: Import) -> dict[str, str]:
+    """The tags of an import's run, by which runs can be filtered in the web UI."""
+    tags = {"file": entry.file, "group": entry.group_name}
+    return tags | ({"automation": entry.automation} if entry.automation else {})
+
+
+def process_tags() -> dict[str, str]:
+    """The tags of a run that this process executes itself."""
+    return {_PROCESS: f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time()}"}
+
+
+def list_runs(instance: dg.DagsterInstance, import_id: str) -> list[dg.DagsterRun]:
+    """The runs of an import, the latest first."""
+    return runs_by_import(instance, [import_id]).get(import_id, [])
+
+
+def runs_by_import(instance: dg.DagsterInstance, import_ids: Sequence[str]) -> dict[str, list[dg.DagsterRun]]:
+    """The runs of some imports by import id, the latest first; imports without runs are left out."""
+    found: defaultdict[str, list[dg.DagsterRun]] = defaultdict(list)
+    if import_ids:
+        for run in instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: list(import_ids)})):
+            found[run.tags[_PARTITION]].append(run)
+    return dict(found)
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process is gone; returns their ids.
+
+    Dagster's own monitoring never does this for the launcher used here: after ``kill -9`` of everything, a run would
+    count as going on for ever, its import would wait for it, and it would keep its place in the queue (R40).
+    """
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    dead = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)) if _is_process_gone(run)]
+    for run in dead:
+        instance.report_run_failed(run, _PROCESS_ENDED)
+    return [run.run_id for run in dead]
+
+
+def _is_process_gone(run: dg.DagsterRun) -> bool:
+    """Whether a run is certainly over. A code server that lives sees to the end of its runs itself."""
+    if _GRPC_INFO in run.tags:
+        return not _answers(json.loads(run.tags[_GRPC_INFO]))
+    return _PROCESS in run.tags and not _lives(run.tags[_PROCESS])
+
+
+def _answers(server: dict[str, Any]) -> bool:
+    """Whether something listens where a code server was; where that cannot be told, it counts as alive."""
+    family = socket.AF_UNIX if "socket" in server else socket.AF_INET
+    address = server["socket"] if "socket" in server else (server["host"], server["port"])
+    with socket.socket(family) as probe:
+        probe.settimeout(_LONGEST_ANSWER)
+        try:
+            probe.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _lives(process: str) -> bool:
+    """Whether a process lives; one of another machine, of which nothing is known, counts as alive."""
+    host, number, created = process.rsplit("/", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        return psutil.Process(int(number)).create_time() == float(created)
+    except psutil.NoSuchProcess:
+        return False

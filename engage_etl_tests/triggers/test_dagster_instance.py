@@ -1,0 +1,92 @@
+"""Dagster's instance of an installation: written by the program, on the store's server, for several processes at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from ruamel.yaml import YAML
+
+from engage_etl.errors import DataFolderUnusable
+from engage_etl.settings import Settings
+from engage_etl.triggers.instance import EngageStorage, environment, open_instance, prepare_instance
+
+COUNT_RUNS = """
+import dagster as dg
+from engage_etl.settings import load_settings
+from engage_etl.triggers.instance import open_instance
+with open_instance(load_settings()) as instance:
+    instance.add_dynamic_partitions("import_id", ["a"])
+    print(instance.get_runs_count(), instance.get_dynamic_partitions("import_id"))
+"""
+
+
+def configuration(settings: Settings) -> Any:
+    return YAML(typ="safe").load((prepare_instance(settings) / "dagster.yaml").read_text())
+
+
+def test_what_is_written(settings: Settings) -> None:
+    written = configuration(settings.model_copy(update={"concurrent_runs": 5}))
+    runs = written["concurrency"]["runs"]
+    assert runs["max_concurrent_runs"] == 5
+    assert runs["tag_concurrency_limits"] == [
+        {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    ]
+    assert written["telemetry"] == {"enabled": False}
+    assert written["storage"]["custom"]["config"] == {"data_dir": str(settings.root)}
+
+
+def test_it_is_only_written_where_it_is_other(settings: Settings) -> None:
+    file = prepare_instance(settings) / "dagster.yaml"
+    os.utime(file, (1, 1))
+    prepare_instance(settings)
+    assert file.stat().st_mtime == 1
+    file.write_text("telemetry: {enabled: true}\n")
+    prepare_instance(settings)
+    assert configuration(settings)["telemetry"] == {"enabled": False}
+    assert [path.name for path in settings.dagster_home.iterdir()] == ["dagster.yaml"]
+
+
+def test_no_password_is_written(settings: Settings) -> None:
+    secret = settings.model_copy(update={"database_url": "postgresql://ann:opensesame@db/engage"})
+    assert "opensesame" not in (prepare_instance(secret) / "dagster.yaml").read_text()
+    assert environment(secret)["ENGAGE_DATABASE_URL"].endswith("opensesame@db/engage")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataFolderUnusable, match="cannot be written"):
+        prepare_instance(Settings(data_dir=tmp_path / "file"))
+
+
+def test_it_is_stored_on_the_server_of_the_store(instance: dg.DagsterInstance) -> None:
+    storage = instance._storage
+    assert isinstance(storage, EngageStorage)
+    assert storage.postgres_url.startswith("postgresql+psycopg2://")
+    assert instance.get_runs_count() == 0
+
+
+def test_dagster_home_alone_finds_the_installation(dagster_settings: Settings) -> None:
+    """As plain ``dagster dev`` does with the variables of ``engage-etl env``."""
+    with open_instance(dagster_settings) as first:
+        first.add_dynamic_partitions("import_id", ["a"])
+    os.environ.update(environment(dagster_settings))
+    with dg.DagsterInstance.get() as second:
+        assert second.get_dynamic_partitions("import_id") == ["a"]
+
+
+def test_several_processes_at_once_on_an_empty_server(dagster_settings: Settings) -> None:
+    given = os.environ | environment(dagster_settings)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", COUNT_RUNS], env=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in started]
+    assert [out for out, _, _ in ended] == ["0 ['a']\n"] * 4, ended
