@@ -55,6 +55,6 @@ $(READY): requirements.lock pyproject.toml
 	@command -v uv >/dev/null || test -x $(BIN)/uv || { $(BIN)/python -m ensurepip >/dev/null \
 		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
 	@echo "Installing the packages of requirements.lock into $(VENV)"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@

@@ -74,7 +74,9 @@ def settings(server: str, tmp_path: Path) -> Iterator[Settings]:
     """The settings of an installation with an empty store of its own."""
     name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
     with psycopg.connect(f"host={server} user={ROLE} dbname=postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
+        # Copying files takes a fifth of the time of writing them to the log.
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        connection.execute(copy.format(name, sql.Identifier(TEMPLATE)))
         yield Settings(data_dir=tmp_path / "data", database_url=_url(server, name._obj[0]))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 

@@ -130,7 +130,7 @@ def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: b
 
 
 def _configuration(shared_buffers: str | None, fsync: bool) -> dict[str, str]:
-    memory = _memory() // _MIB
+    memory = usable_memory() // _MIB
     buffers = shared_buffers or f"{max(128, min(memory // 8, 4096))}MB"
     settings = {
         "listen_addresses": "",
@@ -168,7 +168,7 @@ def _make_writable(folder: Path) -> None:
         ) from None
 
 
-def _memory() -> int:
+def usable_memory() -> int:
     """Bytes of memory that we may use: those of the machine, or of the container."""
     limits = [path.read_text().strip() for path in _MEMORY_LIMITS if path.exists()]
     return min([psutil.virtual_memory().total, *(int(limit) for limit in limits if limit.isdecimal())])

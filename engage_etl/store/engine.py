@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Engine, create_engine, make_url, text
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, UsageError
 from engage_etl.settings import Settings
@@ -20,6 +20,10 @@ OLDEST_SERVER = 15
 """Major version of PostgreSQL from which on the store works."""
 
 DATABASE = "engage"
+
+# The role is called like the schema, and PostgreSQL would search that one first: no table is found by accident.
+_SESSION = "-c timezone=UTC -c jit=off -c search_path=public"
+_TLS = {"PGSSLMODE": "sslmode", "PGSSLROOTCERT": "sslrootcert", "PGSSLCERT": "sslcert", "PGSSLKEY": "sslkey"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def open_store(settings: Settings) -> Store:
 
     Raises:
         DataFolderUnusable: the data folder cannot be written.
-        StoreUnavailable: the server does not start or does not answer.
+        StoreUnavailable: the server does not start or does not answer, or the user may not use the store.
         ServerTooOld: it is older than PostgreSQL 15.
         SchemaMismatch: an external store is not upgraded, or a store is newer than the program.
     """
@@ -55,6 +59,9 @@ def open_store(settings: Settings) -> Store:
     try:
         _check_version(engine)
         _check_schema(engine, settings)
+    except ProgrammingError as error:
+        engine.dispose()
+        raise _refused(engine.url, error) from None
     except BaseException:
         engine.dispose()
         raise
@@ -71,6 +78,8 @@ def upgrade_store(settings: Settings) -> str:
     try:
         _check_version(engine)
         upgrade(engine)
+    except ProgrammingError as error:
+        raise _refused(engine.url, error) from None
     finally:
         engine.dispose()
     return head_revision()
@@ -98,13 +107,14 @@ def store_status(settings: Settings) -> dict[str, str]:
 
 def connect_engine(settings: Settings) -> Engine:
     """An engine on the store's database, whatever its schema."""
+    url = store_url(settings)
     return create_engine(
-        store_url(settings),
+        url,
         # Parameters are personal data and do not belong into messages (R41).
         hide_parameters=True,
         pool_pre_ping=True,
         connect_args={
-            "options": "-c timezone=UTC -c jit=off",
+            "options": f"{url.query.get('options', '')} {_SESSION}".strip(),
             "application_name": "engage-etl",
             "connect_timeout": settings.connect_timeout,
         },
@@ -140,7 +150,8 @@ def connection_facts(settings: Settings) -> dict[str, str]:
     url = store_url(settings)
     host = url.host or url.query.get("host")
     facts = {"PGHOST": host, "PGPORT": url.port, "PGUSER": url.username, "PGPASSWORD": url.password}
-    return {name: str(value) for name, value in (facts | {"PGDATABASE": url.database}).items() if value is not None}
+    facts |= {"PGDATABASE": url.database} | {name: url.query.get(key) for name, key in _TLS.items()}
+    return {name: str(value) for name, value in facts.items() if value is not None}
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer:
@@ -242,6 +253,17 @@ def _unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
         reason = reason.replace(str(url.password), "***")
     return StoreUnavailable(
         f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
+    )
+
+
+def _refused(url: URL, error: ProgrammingError) -> Exception:
+    """The sentence for rights that lack; any other error is a fault of ours and stays as it is."""
+    if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        return error
+    reason = str(error.orig).strip().splitlines()[0]
+    return StoreUnavailable(
+        f"The user {url.username!r} lacks rights on the store at {_place(url)} ({reason}); "
+        "grant them, or run `engage-etl db upgrade` as the owner of the database."
     )
 
 

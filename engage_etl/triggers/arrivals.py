@@ -160,6 +160,8 @@ def _is_open_for_writing(file: Path) -> bool:
     The kernel refuses a read lease on such a file. Where it cannot tell (another machine's file, another owner's),
     the time without growth has to do.
     """
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
     with suppress(OSError), file.open("rb") as reading:
         # Whoever opens it for writing in this moment makes the kernel send a signal; this one is ignored by default.
         fcntl.fcntl(reading, getattr(fcntl, "F_SETSIG", 10), signal.SIGWINCH)

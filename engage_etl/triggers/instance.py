@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +15,7 @@ from dagster import StringSource
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from ruamel.yaml import YAML
+from sqlalchemy import NullPool, create_engine, func, select
 
 from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings, load_settings
@@ -33,8 +36,9 @@ class EngageStorage(DagsterPostgresStorage):
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> EngageStorage:
         """Open the storage; the server's address comes from the installation's settings."""
-        settings = load_settings(data_dir=Path(config_value["data_dir"]))
-        return cls(postgres_url=dagster_database_url(settings), should_autocreate_tables=True, inst_data=inst_data)
+        url = dagster_database_url(load_settings(data_dir=Path(config_value["data_dir"])))
+        with _one_at_a_time(url):
+            return cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
 
     @property
     def event_storage_data(self) -> ConfigurableClassData | None:
@@ -50,6 +54,15 @@ class EngageStorage(DagsterPostgresStorage):
     def schedule_storage_data(self) -> ConfigurableClassData | None:
         """None: the whole storage is this class."""
         return None
+
+
+@contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Dagster creates its tables if they lack, and fails where another process does the same (tried: one of four)."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("engage-etl dagster tables", 0))))
+        yield
 
 
 def prepare_instance(settings: Settings) -> Path:

@@ -47,8 +47,10 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
     stop = _StopSignal()
     processes = _start(settings, host, port)
     try:
-        _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop)
+        has_answered = _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop)
         if not stop.is_set and _all_alive(processes):
+            if not has_answered:
+                say(f"The web server has not answered within {_MAY_TAKE_TO_ANSWER:g} seconds; it may still come.")
             say(f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C.")
         while not stop.is_set and _all_alive(processes):
             time.sleep(_PAUSE)
@@ -109,12 +111,14 @@ def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _wait_for_answer(url: str, processes: dict[str, subprocess.Popen[bytes]], stop: _StopSignal) -> None:
+def _wait_for_answer(url: str, processes: dict[str, subprocess.Popen[bytes]], stop: _StopSignal) -> bool:
+    """Wait until the web server answers; False if it does not in time, or there is no reason to wait any more."""
     deadline = time.monotonic() + _MAY_TAKE_TO_ANSWER
     while not stop.is_set and _all_alive(processes) and time.monotonic() < deadline:
         with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
-            return
+            return True
         time.sleep(_PAUSE)
+    return False
 
 
 def _all_alive(processes: dict[str, subprocess.Popen[bytes]]) -> bool:

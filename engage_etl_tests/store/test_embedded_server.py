@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -15,7 +16,8 @@ import psutil
 import psycopg
 import pytest
 
-from engage_etl.errors import UsageError
+from engage_etl.errors import StoreUnavailable, UsageError
+from engage_etl.store import cluster as cluster_module
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, locate_cluster
 from engage_etl.store.embedded import EmbeddedServer
 
@@ -126,6 +128,20 @@ def test_many_processes_at_the_same_moment_start_one_server(folder: Path) -> Non
     assert len(set(answers)) == 1
 
 
+def test_many_processes_at_the_same_moment_make_one_cluster() -> None:
+    root = Path(tempfile.mkdtemp(prefix="engage-server-"))
+    root.chmod(0o755)
+    try:
+        command = [sys.executable, "-c", START, str(root / "data"), repr(sys.path)]
+        started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+        answers = [process.communicate(timeout=60)[0] for process in started]
+        assert [process.returncode for process in started] == [0] * 6
+        assert len(set(answers)) == 1
+        assert sorted(path.name for path in (root / "data").iterdir()) == ["postgres"]
+    finally:
+        remove(root / "data", root)
+
+
 @pytest.mark.parametrize("with_children", [False, True])
 def test_after_a_kill(folder: Path, cluster: Cluster, with_children: bool) -> None:
     with ask(cluster) as connection:
@@ -144,6 +160,97 @@ def test_after_a_kill_while_a_client_is_connected(folder: Path, cluster: Cluster
     kill(postmaster(cluster))
     assert works(folder)
     connection.close()
+
+
+def test_after_a_kill_that_a_frozen_backend_outlives(folder: Path, cluster: Cluster) -> None:
+    """It would hold the shared memory of the dead server, and PostgreSQL refuses to start beside it."""
+    connection = ask(cluster)
+    backend = psutil.Process(connection.info.backend_pid)
+    process = postmaster(cluster)
+    backend.suspend()
+    kill(process)
+    assert backend.is_running()
+    works(folder)
+    assert not backend.is_running()
+    connection.close()
+
+
+def test_a_server_that_hangs_is_neither_waited_for_forever_nor_started_twice(folder: Path, cluster: Cluster) -> None:
+    process = postmaster(cluster)
+    process.suspend()
+    try:
+        with pytest.raises(StoreUnavailable, match=r"within 0\.1 s; .*server\.log, .* ENGAGE_SERVER_START_TIMEOUT"):
+            EmbeddedServer(folder, start_timeout=0.1).ensure_running()
+        with pytest.raises(StoreUnavailable, match="nobody knows who uses it"):
+            small(folder).stop()
+    finally:
+        process.resume()
+    assert postmaster(works(folder)) == process
+
+
+def test_a_starter_that_hangs_is_not_waited_for_forever(folder: Path, cluster: Cluster) -> None:
+    with (cluster.home / "start.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StoreUnavailable, match=r"Another process has been starting or stopping .* for 0\.1 s"):
+            EmbeddedServer(folder, start_timeout=0.1).stop()
+    assert small(folder).is_running()
+
+
+def test_a_server_that_ends_says_why_and_not_why_it_once_did(folder: Path, cluster: Cluster) -> None:
+    small(folder).stop(even_if_used=True)
+    with cluster.log.open("a") as log:
+        log.write("2026-01-01 FATAL:  long ago\n")
+    settings = cluster.folder / "postgresql.auto.conf"
+    settings.write_text("no_such_setting = 1\n")
+    with pytest.raises(StoreUnavailable, match=r"ended while starting: .*contains errors"):
+        works(folder)
+    settings.write_text("")
+    works(folder)
+
+
+def test_it_is_the_same_server_by_a_link_and_by_a_relative_path(
+    folder: Path, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = postmaster(cluster)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    monkeypatch.chdir(folder.parent)
+    for name in (link, Path(folder.name)):
+        assert locate_cluster(name) == cluster
+        assert postmaster(works(name)) == first
+    assert small(link).stop(even_if_used=True) is True
+
+
+def test_another_temporary_folder_finds_the_same_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduled process and a terminal may differ in $TMPDIR."""
+    root = Path(tempfile.mkdtemp(prefix="engage-server-"))
+    root.chmod(0o755)
+    data = root / ("deep" * 20) / ("folder" * 12)
+    first = locate_cluster(data)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert locate_cluster(data) == first
+    first.sockets.rmdir()
+    shutil.rmtree(root)
+
+
+def test_removing_it_leaves_nothing() -> None:
+    root = Path(tempfile.mkdtemp(prefix="engage-server-"))
+    root.chmod(0o755)
+    cluster = works(root / "data")
+    with ask(cluster):
+        small(root / "data").remove()
+    assert list((root / "data").iterdir()) == []
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("1073741824", 1024**3), ("max", None), (str(2**62), None)])
+def test_a_container_counts_by_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int | None
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(cluster_module, "_MEMORY_LIMITS", (tmp_path / "memory.max", tmp_path / "missing"))
+    assert cluster_module.usable_memory() == (expected or psutil.virtual_memory().total)
 
 
 @pytest.mark.parametrize("pid", [lambda: str(os.getpid()), lambda: "", lambda: "1", lambda: "4000000", lambda: "x"])

@@ -11,7 +11,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from psycopg import sql
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, text
+from sqlalchemy.schema import CreateSchema
 
 from engage_etl.errors import SchemaMismatch
 from engage_etl.settings import Settings
@@ -19,6 +20,28 @@ from engage_etl.store.cluster import ROLE
 from engage_etl.store.engine import Store, connect_engine
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
 from engage_etl.store.tables import METADATA, SCHEMA
+
+OURS = f"relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'"
+CATALOGUE = {
+    "tables": f"SELECT relname, reloptions, obj_description(oid) FROM pg_class WHERE {OURS}",
+    "columns": f"""
+        SELECT relname, attname, attnum, format_type(atttypid, atttypmod), attnotnull, attidentity, collname,
+               pg_get_expr(adbin, adrelid), col_description(pg_class.oid, attnum)
+        FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_collation ON pg_collation.oid = attcollation
+        LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attnum > 0 AND {OURS}""",
+    "constraints": f"""
+        SELECT relname, conname, pg_get_constraintdef(pg_constraint.oid)
+        FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid WHERE {OURS}""",
+    "indexes": f"""
+        SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = '{SCHEMA}' AND tablename <> 'alembic_version'""",
+}
+
+
+def rows(engine: Engine, kind: str) -> set[tuple[str, ...]]:
+    """What PostgreSQL's catalogue says about our tables, all as text."""
+    with engine.connect() as connection:
+        return {tuple(map(str, row)) for row in connection.execute(text(CATALOGUE[kind]))}
 
 
 @pytest.fixture
@@ -40,12 +63,32 @@ def test_the_migrations_make_the_tables_that_the_program_knows(store: Store) -> 
         "compare_type": True,
         "compare_server_default": True,
     }
-    # PostgreSQL searches the schema that is named like the role, and Alembic takes it for the unnamed one.
-    engine = create_engine(store.engine.url, connect_args={"options": "-c search_path=public"})
-    with engine.connect() as connection:
+    with store.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
-    engine.dispose()
+
+
+@pytest.mark.parametrize("kind", list(CATALOGUE))
+def test_the_catalogue_knows_no_difference_either(store: Store, unmigrated: Settings, kind: str) -> None:
+    """Alembic does not look at checks, exclusions, fill factors, collations, order of columns."""
+    declared = connect_engine(unmigrated)
+    with declared.begin() as connection:
+        connection.execute(CreateSchema(SCHEMA))
+        METADATA.create_all(connection)
+    migrated = rows(store.engine, kind)
+    assert migrated == rows(declared, kind)
+    assert migrated
+    declared.dispose()
+
+
+def test_what_the_design_asks_of_the_contact_table(store: Store) -> None:
+    indexes = {row[1]: row[2] for row in rows(store.engine, "indexes")}
+    assert "USING hash (identifier)" in indexes["ix_contact_identifier"]
+    assert "UNIQUE" in indexes["uq_contact_email_key"] and "UNIQUE" in indexes["uq_contact_mobile_key"]
+    constraints = {row[1]: row[2] for row in rows(store.engine, "constraints")}
+    assert constraints["uq_contact_app_alias"] == "EXCLUDE USING hash (app_alias WITH =)"
+    assert {"ck_contact_email_key", "ck_contact_mobile_key"} <= constraints.keys()
+    assert ("contact", "['fillfactor=70']", "None") in rows(store.engine, "tables")
 
 
 def test_every_table_lies_in_our_schema(store: Store) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_postgres import PostgresRunStorage
 from ruamel.yaml import YAML
 
 from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
-from engage_etl.triggers.instance import EngageStorage, environment, open_instance, prepare_instance
+from engage_etl.triggers.instance import environment, open_instance, prepare_instance
 
 COUNT_RUNS = """
 import dagster as dg
@@ -65,8 +66,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_it_is_stored_on_the_server_of_the_store(instance: dg.DagsterInstance) -> None:
-    storage = instance._storage
-    assert isinstance(storage, EngageStorage)
+    storage = instance.run_storage
+    assert isinstance(storage, PostgresRunStorage)
     assert storage.postgres_url.startswith("postgresql+psycopg2://")
     assert instance.get_runs_count() == 0
 
