@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import string
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -45,6 +48,23 @@ def column_type(attribute: Attribute) -> TypeEngine[int] | TypeEngine[str]:
     return SmallInteger() if attribute.kind is Kind.TITLE else Text(collation="C")
 
 
+def _scope() -> Column[str]:
+    """Whose attribute it is: ``custom`` of a contact, ``member`` of a membership; also the prefix of its changes."""
+    return Column("scope", Text(collation="C"), primary_key=True, server_default=text("'custom'"))
+
+
+_PUNCTUATION = text("'{}'".format(string.punctuation.replace("'", "''")))
+
+
+def near_form(identifier: ColumnElement[str] | Column[str]) -> ColumnElement[str]:
+    """What identifiers have in common that differ only by case, leading zeros or punctuation around them.
+
+    For hints in messages, never for matching (R4). Case of ASCII letters only: other letters have no form that all
+    versions of PostgreSQL agree on.
+    """
+    return func.lower(func.ltrim(func.btrim(identifier, _PUNCTUATION), text("'0'")))
+
+
 contact = Table(
     "contact",
     METADATA,
@@ -56,6 +76,7 @@ contact = Table(
     Column("version", Integer, nullable=False, server_default=text("1")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("deactivated_at", DateTime(timezone=True), comment="switched off after delivery failures (R21)"),
     CheckConstraint("(email IS NULL) = (email_key IS NULL)", name="email_key"),
     CheckConstraint("(mobile_number IS NULL) = (mobile_key IS NULL)", name="mobile_key"),
     # An alias may be longer than a btree entry holds: unique by a hash index (design, "Store").
@@ -66,6 +87,7 @@ contact = Table(
 Index("uq_contact_email_key", contact.c.email_key, unique=True)
 Index("uq_contact_mobile_key", contact.c.mobile_key, unique=True)
 Index("ix_contact_identifier", contact.c.identifier, postgresql_using="hash")
+Index("ix_contact_near_identifier", near_form(contact.c.identifier), postgresql_using="hash")
 
 contact_group = Table(
     "contact_group",
@@ -82,6 +104,10 @@ membership = Table(
     Column("group_id", ForeignKey(contact_group.c.group_id), primary_key=True),
     Column("contact_id", ForeignKey(contact.c.contact_id, ondelete="CASCADE"), primary_key=True),
     Column("joined_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "attributes", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="by custom_attribute.name_key"
+    ),
+    Column("unsubscribed_at", DateTime(timezone=True), comment="when the member left the group by its own will (R21)"),
 )
 Index(None, membership.c.contact_id)
 
@@ -93,6 +119,7 @@ custom_attribute = Table(
     Column("type", Text, nullable=False),
     Column("allowed_values", ARRAY(Text), comment="of an enumeration; null: any value of the type"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _scope(),
 )
 
 import_register = Table(
@@ -137,6 +164,8 @@ import_register = Table(
     Column("planned_at", DateTime(timezone=True)),
     Column("applied_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True), comment="when it was applied, stopped or failed"),
+    Column("entry", Text, comment="entry of the archive that the import takes; null: the file is no archive"),
+    Column("left_group", BigInteger, nullable=False, server_default=text("0"), comment="members that replace took out"),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
@@ -169,6 +198,16 @@ plan_row = Table(
     Column("custom", JSONB, comment="custom values to write, by custom_attribute.name_key"),
     Column("email_key", Text(collation="C"), comment="comparison form of the new e-mail address"),
     Column("mobile_key", Text(collation="C"), comment="comparison form of the new mobile number"),
+    Column("member", JSONB, comment="member values to write, by custom_attribute.name_key"),
+)
+
+plan_leaver = Table(
+    "plan_leaver",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("contact_id", BigInteger, primary_key=True),
+    Column("changes", JSONB, nullable=False, comment="field to [before, after]"),
+    comment="members that the file lacks and that leave the group by the import mode replace (R20)",
 )
 
 plan_attribute = Table(
@@ -179,7 +218,8 @@ plan_attribute = Table(
     Column("name", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("allowed_values", ARRAY(Text)),
-    comment="custom attributes that applying the plan creates (R17)",
+    _scope(),
+    comment="custom and member attributes that applying the plan creates (R17)",
 )
 
 contact_change = Table(
