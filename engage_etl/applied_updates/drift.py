@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, ca
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage_etl.match_plan.stage import PlanInput, record_plan
-from engage_etl.store.imports import Import, update_import
-from engage_etl.store.tables import plan_attribute, plan_row, store_write
+from engage_etl.store.imports import Import, delete_plan, update_import
+from engage_etl.store.tables import plan_row, store_write
 from engage_etl.store.types import PgSnapshot
 
 WRITES_KEPT = timedelta(days=30)
@@ -40,8 +40,7 @@ def plan_again_on_drift(connection: Connection, plan: PlanInput, entry: Import) 
     if is_current:
         return
     _keep_earlier_plan(connection, plan.import_id)
-    for table in (plan_row, plan_attribute):
-        connection.execute(delete(table).where(table.c.import_id == plan.import_id))
+    delete_plan(connection, plan.import_id)
     record_plan(connection, plan)
     update_import(connection, plan.import_id, drifted=_count_differences(connection, plan.import_id))
 

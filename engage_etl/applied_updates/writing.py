@@ -10,11 +10,13 @@ from sqlalchemy import (
     Connection,
     FromClause,
     MetaData,
+    Select,
     SmallInteger,
     Table,
     and_,
     case,
     cast,
+    delete,
     func,
     insert,
     literal,
@@ -33,6 +35,7 @@ from engage_etl.store.tables import (
     custom_attribute,
     membership,
     plan_attribute,
+    plan_leaver,
     plan_row,
 )
 from engage_etl.vocabulary.attributes import ATTRIBUTES, GROUPS, Attribute, Kind
@@ -59,7 +62,10 @@ def write_updates(connection: Connection, plan: PlanInput) -> None:
     _update_contacts(connection)
     _create_contacts(connection, plan.import_id)
     _add_members(connection, plan.group_id)
+    _update_members(connection, plan.group_id)
+    _remove_members(connection, plan.group_id)
     _write_history(connection)
+    _take_out_leavers(connection, plan)
     _refresh_statistics(connection)
 
 
@@ -74,8 +80,8 @@ def _gather_writing_rows(connection: Connection, import_id: str) -> None:
 
 
 def _create_attributes(connection: Connection, import_id: str) -> None:
-    """Custom attributes that do not exist yet (R17)."""
-    names = ["name_key", "name", "type", "allowed_values"]
+    """Custom and member attributes that do not exist yet (R17)."""
+    names = ["scope", "name_key", "name", "type", "allowed_values"]
     new = select(*(plan_attribute.c[name] for name in names)).where(plan_attribute.c.import_id == import_id)
     connection.execute(insert_or_keep(custom_attribute).from_select(names, new).on_conflict_do_nothing())
 
@@ -109,7 +115,7 @@ def _update_contacts(connection: Connection) -> None:
     }
     for field, key in (("email", "email_key"), ("mobile_number", "mobile_key")):
         values[key] = case((row.changes.has_key(field), row[key]), else_=contact.c[key])
-    values["custom"] = case((row.custom.is_not(None), contact.c.custom.op("||")(row.custom)), else_=contact.c.custom)
+    values["custom"] = case((row.custom.is_not(None), _overlaid(contact.c.custom, row.custom)), else_=contact.c.custom)
     connection.execute(
         update(contact)
         .where(row.outcome == Outcome.UPDATED.value, row.contact_id == contact.c.contact_id)
@@ -129,7 +135,7 @@ def _create_contacts(connection: Connection, import_id: str) -> None:
             *(_typed_after(attribute) for attribute in ATTRIBUTES),
             row.email_key,
             row.mobile_key,
-            func.coalesce(row.custom, _EMPTY),
+            _overlaid(_EMPTY, row.custom),
         )
         .where(is_created)
         .order_by(row.row)
@@ -148,8 +154,64 @@ def _contact_sequence() -> ColumnElement[str]:
 
 def _add_members(connection: Connection, group_id: int) -> None:
     """Contacts that become members of the import's group (R20)."""
-    joins = select(literal(group_id), _writing_row.c.contact_id).where(_writing_row.c.changes.has_key(GROUPS))
-    connection.execute(insert(membership).from_select(["group_id", "contact_id"], joins))
+    row = _writing_row.c
+    joins = select(literal(group_id), row.contact_id, _overlaid(_EMPTY, row.member)).where(
+        _after(_writing_row, GROUPS).is_not(None)
+    )
+    connection.execute(insert(membership).from_select(["group_id", "contact_id", "attributes"], joins))
+
+
+def _update_members(connection: Connection, group_id: int) -> None:
+    """Attributes of memberships that were there before."""
+    row = _writing_row.c
+    connection.execute(
+        update(membership)
+        .where(
+            membership.c.group_id == group_id,
+            membership.c.contact_id == row.contact_id,
+            row.member.is_not(None),
+            ~row.changes.has_key(GROUPS),
+        )
+        .values(attributes=_overlaid(membership.c.attributes, row.member))
+    )
+
+
+def _remove_members(connection: Connection, group_id: int) -> None:
+    """Members that leave the group, and their attributes with them (R20, ``remove``)."""
+    row = _writing_row.c
+    leaving = row.changes.has_key(GROUPS) & _after(_writing_row, GROUPS).is_(None)
+    _end_memberships(connection, group_id, select(row.contact_id).where(leaving))
+
+
+def _take_out_leavers(connection: Connection, plan: PlanInput) -> None:
+    """Members that the file lacks leave the group; a change of their contacts without a row (R20, ``replace``)."""
+    leavers = select(plan_leaver.c.contact_id).where(plan_leaver.c.import_id == plan.import_id)
+    _end_memberships(connection, plan.group_id, leavers)
+    connection.execute(
+        update(contact)
+        .where(contact.c.contact_id.in_(leavers))
+        .values(version=contact.c.version + 1, updated_at=func.now())
+    )
+    left = (
+        select(
+            plan_leaver.c.import_id,
+            contact.c.contact_id,
+            contact.c.version,
+            literal(Outcome.UPDATED.value),
+            plan_leaver.c.changes,
+        )
+        .join_from(plan_leaver, contact, contact.c.contact_id == plan_leaver.c.contact_id)
+        .where(plan_leaver.c.import_id == plan.import_id)
+        .order_by(contact.c.contact_id)
+    )
+    columns = ["import_id", "contact_id", "version", "outcome", "changes"]
+    connection.execute(insert(contact_change).from_select(columns, left))
+
+
+def _end_memberships(connection: Connection, group_id: int, leavers: Select[tuple[int]]) -> None:
+    connection.execute(
+        delete(membership).where(membership.c.group_id == group_id, membership.c.contact_id.in_(leavers))
+    )
 
 
 def _write_history(connection: Connection) -> None:
@@ -170,6 +232,11 @@ def _refresh_statistics(connection: Connection) -> None:
     if (connection.scalar(created) or 0) >= MANY_NEW_CONTACTS:
         for table in (contact, membership):
             analyze(connection, table)
+
+
+def _overlaid(stored: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Stored custom or member values with new ones laid over them; null takes a value away (R19)."""
+    return func.jsonb_strip_nulls(stored.op("||", return_type=JSONB())(func.coalesce(values, _EMPTY)), type_=JSONB)
 
 
 def _typed_after(attribute: Attribute) -> ColumnElement[Any]:

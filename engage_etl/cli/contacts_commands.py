@@ -71,10 +71,18 @@ def _condition(
     return wanted[0]
 
 
+def _described_membership(membership: dict[str, Any]) -> str:
+    told = [f"{name}: {value}" for name, value in membership["attributes"].items()]
+    told += [f"unsubscribed since {membership['unsubscribed_at']}"] if membership["unsubscribed_at"] else []
+    return membership["group"] + (f" ({'; '.join(told)})" if told else "")
+
+
 def _print_contact(contact: dict[str, Any]) -> None:
-    fields = {name: value for name, value in contact.items() if name not in ("custom", "groups", "history")}
+    fields = {
+        name: value for name, value in contact.items() if name not in ("custom", "groups", "memberships", "history")
+    }
     fields |= {f"custom.{name}": value for name, value in contact["custom"].items()}
-    fields["groups"] = ", ".join(contact["groups"]) or None
+    fields["groups"] = ", ".join(map(_described_membership, contact["memberships"])) or None
     console = result_console()
     console.print(table("field", "value", rows=((name, value) for name, value in fields.items() if value is not None)))
     for change in contact.get("history", []):

@@ -34,7 +34,7 @@ def export_contacts(store: Store, file: Path, group: str | None) -> int:
         )
     with store.engine.connect() as connection, _written_aside(file) as aside:
         group_id = require_group(connection, group, file=file.name)[0] if group is not None else None
-        header = export_header(connection)
+        header = export_header(connection, group_id)
         return writers[file.suffix.lower()](aside, header, export_rows(connection, group_id))
 
 

@@ -20,7 +20,15 @@ from engage_etl.cli.output import (
     say,
 )
 from engage_etl.errors import UsageError
-from engage_etl.vocabulary.choices import DETECT, Duplicates, FileType, ImportMode, MangledIdentifiers
+from engage_etl.vocabulary.choices import (
+    DETECT,
+    Duplicates,
+    FileType,
+    ImportMode,
+    InvalidValues,
+    MangledIdentifiers,
+    UpdateRule,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -52,12 +60,25 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     file_type: Annotated[str, typer.Option(metavar=_words([*FileType, DETECT]), help="Type of the files.")] = DETECT,
     separator: Annotated[str, typer.Option(help="Separator of CSV files: , ; | tab, or detect.")] = DETECT,
     character_set: Annotated[str, typer.Option(help="Encoding of CSV files, like ISO-8859-15, or detect.")] = DETECT,
+    update_rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[FIELD=]RULE",
+            help=f"When a value is written: {_words(UpdateRule)}; for all fields or for one, may be repeated.",
+        ),
+    ] = None,
     duplicates: Annotated[
         str,
         typer.Option(
             metavar=_words(Duplicates), help="Rows with one match key: the last one counts, or all are rejected."
         ),
     ] = Duplicates.LAST.value,
+    link_unidentified: Annotated[
+        bool,
+        typer.Option(
+            "--link-unidentified", help="Give a new identifier to the contact without one that has the address."
+        ),
+    ] = False,
     identifier_pattern: Annotated[
         str | None, typer.Option(help="alphanumeric, or a regular expression for whole identifiers.")
     ] = None,
@@ -67,6 +88,19 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
             metavar=_words(MangledIdentifiers), help="Identifiers like 1.23E+11, which a spreadsheet has made."
         ),
     ] = MangledIdentifiers.REJECT.value,
+    invalid_values: Annotated[
+        str,
+        typer.Option(
+            metavar=_words(InvalidValues),
+            help="A value that does not fit rejects its row, or is dropped; addresses and identifiers always reject.",
+        ),
+    ] = InvalidValues.REJECT.value,
+    ignore_unsubscribed: Annotated[
+        bool, typer.Option("--ignore-unsubscribed", help="Skip members who left this group.")
+    ] = False,
+    ignore_deactivated: Annotated[
+        bool, typer.Option("--ignore-deactivated", help="Skip contacts switched off after delivery failures.")
+    ] = False,
     max_rejected: Annotated[
         str | None, typer.Option(help="Stop after the plan past this: 5% or 100. Default: over half, at least ten.")
     ] = None,
@@ -81,9 +115,14 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         "file_type": file_type,
         "separator": separator,
         "character_set": character_set,
+        "update_rule": update_rule or (),
         "duplicates": duplicates,
+        "link_unidentified": link_unidentified,
         "identifier_pattern": identifier_pattern,
         "mangled_identifiers": mangled_identifiers,
+        "invalid_values": invalid_values,
+        "ignore_unsubscribed": ignore_unsubscribed,
+        "ignore_deactivated": ignore_deactivated,
         "max_rejected": max_rejected,
     }
     with errors_as_sentences(as_json=as_json):

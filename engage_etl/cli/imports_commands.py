@@ -115,5 +115,5 @@ def _print_row(row: dict[str, Any]) -> None:
 
     shown = ((field, as_text(before), as_text(after)) for field, (before, after) in row["changes"].items())
     changes = "; ".join(f"{field}: {before or '(blank)'} → {after or '(blank)'}" for field, before, after in shown)
-    told = row["message"] or changes
+    told = "  ".join(filter(None, (changes, row["message"])))
     typer.echo(f"{row['row']:>8}  {row['outcome']:<10}  {visible(told)}".rstrip())

@@ -8,35 +8,93 @@ then follow the releasing rows.
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, case, func, insert, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from engage_etl.match_plan.changes import is_changed, new_value
 from engage_etl.match_plan.messages import masked, sentence
 from engage_etl.match_plan.working_tables import address_rejection, decision, staged_row, taken_address
 from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import contact
 from engage_etl.vocabulary.attributes import ADDRESSES, Attribute
+from engage_etl.vocabulary.choices import UpdateRule
+from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Reason
+from engage_etl.vocabulary.update_rules import UpdateRules
 
 KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
 """For each address the column with its comparison form, in the store and in the staged rows (R13)."""
 
 
-def reject_address_conflicts(connection: Connection, file: str) -> None:
+def reject_address_conflicts(connection: Connection, file: str, options: ImportOptions) -> None:
     """Fill ``address_rejection``: the rows that R11 rejects among those that would create or update."""
+    rules = options.update_rules
+    if any(rules.rule(address.field) is UpdateRule.ALWAYS for address in ADDRESSES):
+        _reject_lost_addresses(connection, file, options)
     for address in ADDRESSES:
-        _insert_taken_addresses(connection, address)
+        _insert_taken_addresses(connection, address, options)
     analyze(connection, taken_address)
     for rejected in (_first_round(file), _later_rounds(file)):
         connection.execute(insert(address_rejection).from_select(["row", "reason", "message"], rejected))
     analyze(connection, address_rejection)
 
 
-def _insert_taken_addresses(connection: Connection, address: Attribute) -> None:
+def writes_profile(options: ImportOptions) -> ColumnElement[bool]:
+    """Whether a decided row writes more than a membership: it creates, or the mode updates contacts (R20)."""
+    return true() if options.mode_rules.writes_profiles else decision.c.contact_id.is_(None)
+
+
+def _reject_lost_addresses(connection: Connection, file: str, options: ImportOptions) -> None:
+    """Rows that would clear the last address of their contact; decided first, so that they release nothing (R19)."""
+    rules = options.update_rules
+    is_cleared = or_(*(_is_cleared(address, rules) for address in ADDRESSES))
+    after = [
+        case((is_changed(address, rules), new_value(address)), else_=contact.c[address.field]) for address in ADDRESSES
+    ]
+    message = sentence(
+        file,
+        decision.c.row,
+        "the blank addresses of the row would leave contact ",
+        contact.c.contact_id,
+        " without any, since the update rule is always; give it one, or use another rule.",
+    )
+    connection.execute(
+        update(decision)
+        .where(
+            staged_row.c.row == decision.c.row,
+            contact.c.contact_id == decision.c.contact_id,
+            decision.c.reason.is_(None),
+            writes_profile(options),
+            is_cleared,
+            func.coalesce(*after).is_(None),
+        )
+        .values(reason=Reason.ADDRESS_REQUIRED.value, message=message)
+    )
+
+
+def _is_cleared(address: Attribute, rules: UpdateRules) -> ColumnElement[bool]:
+    return and_(is_changed(address, rules), new_value(address).is_(None))
+
+
+def _insert_taken_addresses(connection: Connection, address: Attribute, options: ImportOptions) -> None:
     """The addresses of one kind that rows take, with who holds them and which row releases them."""
     key = KEY_COLUMNS[address.field]
-    own, holder = contact.alias("own"), contact.alias("holder")
-    releasing = _releasing_rows(key)
+    holder = contact.alias("holder")
+    releasing = _releasing_rows(address, options)
     new_key = staged_row.c[key]
     taken = (
         select(
@@ -49,23 +107,35 @@ def _insert_taken_addresses(connection: Connection, address: Attribute) -> None:
             releasing.c.row,
         )
         .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
-        .outerjoin(own, own.c.contact_id == decision.c.contact_id)
+        .outerjoin(contact, contact.c.contact_id == decision.c.contact_id)
         .outerjoin(holder, holder.c[key] == new_key)
         .outerjoin(releasing, releasing.c.contact_id == holder.c.contact_id)
-        .where(decision.c.reason.is_(None), new_key != "", own.c[key].is_distinct_from(new_key))
+        .where(
+            decision.c.reason.is_(None),
+            writes_profile(options),
+            new_key != "",
+            contact.c[key].is_distinct_from(new_key),
+            is_changed(address, options.update_rules),
+        )
     )
     columns = ["row", "kind", "key", "value", "holder_id", "holder_has_identifier", "releasing_row"]
     connection.execute(insert(taken_address).from_select(columns, taken))
 
 
-def _releasing_rows(key: str) -> FromClause:
-    """Rows that give their contact another address of this kind than it holds."""
-    row, decided, held = staged_row.alias("releasing_row"), decision.alias("releasing_decision"), contact.alias("held")
+def _releasing_rows(address: Attribute, options: ImportOptions) -> FromClause:
+    """Rows that give their contact another address of this kind than it holds, or none."""
+    key = KEY_COLUMNS[address.field]
     return (
-        select(row.c.row, decided.c.contact_id)
-        .join_from(row, decided, decided.c.row == row.c.row)
-        .join(held, held.c.contact_id == decided.c.contact_id)
-        .where(decided.c.reason.is_(None), row.c[key] != "", held.c[key] != row.c[key])
+        select(staged_row.c.row, decision.c.contact_id)
+        .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
+        .join(contact, contact.c.contact_id == decision.c.contact_id)
+        .where(
+            decision.c.reason.is_(None),
+            writes_profile(options),
+            contact.c[key].is_not(None),
+            contact.c[key].is_distinct_from(func.nullif(staged_row.c[key], "")),
+            is_changed(address, options.update_rules),
+        )
         .subquery("releasing")
     )
 

@@ -18,23 +18,42 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    literal_column,
     null,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, array
 
 from engage_etl.match_plan.working_tables import staged_row
-from engage_etl.store.tables import contact
-from engage_etl.vocabulary.attributes import ATTRIBUTES, CUSTOM, GROUPS, Attribute, CustomType, Kind
+from engage_etl.store.tables import contact, membership
+from engage_etl.vocabulary.attributes import (
+    ATTRIBUTES,
+    BY_FIELD,
+    CUSTOM,
+    GROUPS,
+    IDENTIFIER,
+    MEMBER,
+    Attribute,
+    CustomType,
+    Kind,
+)
+from engage_etl.vocabulary.choices import UpdateRule
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
+from engage_etl.vocabulary.update_rules import UpdateRules
 
 EMPTY = literal({}, JSONB)
+_NULL = literal_column("'null'::jsonb", JSONB)
 
 
 @dataclass(frozen=True)
-class CustomAttributes:
-    """The custom attributes that the rows of a plan can fill, known and new, by custom_key(name)."""
+class FreeAttributes:
+    """The custom or member attributes that the rows of a plan can fill, known and new, by custom_key(name).
 
+    prefix: of their names among changes.
+    """
+
+    prefix: str
     by_key: dict[str, CustomAttribute]
 
     @property
@@ -48,29 +67,38 @@ class CustomAttributes:
         return dict.fromkeys((key for key, attribute in self.by_key.items() if attribute.type is CustomType.DATE), True)
 
 
-def profile_changes() -> ColumnElement[Any]:
+def profile_changes(rules: UpdateRules) -> ColumnElement[Any]:
     """A JSON object, field to [before, after], of the standard attributes that the row changes."""
     pairs = []
     for attribute in ATTRIBUTES:
-        before, after = contact.c[attribute.field], new_value(attribute)
-        change = case((is_changed(attribute), func.jsonb_build_array(before, after)))
-        pairs += [literal(attribute.field), change]
+        pairs += [literal(attribute.field), case((is_changed(attribute, rules), _before_and_after(attribute)))]
     return func.jsonb_strip_nulls(func.jsonb_build_object(*pairs), type_=JSONB)
 
 
-def is_changed(attribute: Attribute) -> ColumnElement[bool]:
-    """Whether the row writes the attribute: a value that is not blank (R19) and not the stored one (R33)."""
-    before, after = contact.c[attribute.field], new_value(attribute)
+def identifier_change() -> ColumnElement[Any]:
+    """A JSON object with the identifier that a contact without one gets (R12)."""
+    attribute = BY_FIELD[IDENTIFIER]
+    return func.jsonb_build_object(literal(attribute.field), _before_and_after(attribute), type_=JSONB)
+
+
+def is_changed(attribute: Attribute, rules: UpdateRules) -> ColumnElement[bool]:
+    """Whether the row writes the attribute: what its update rule says (R19), and not the stored value (R33)."""
+    before, after, staged = contact.c[attribute.field], new_value(attribute), staged_row.c[attribute.field]
     differs = before.is_distinct_from(after)
     if attribute.kind is Kind.DATE:
-        differs = and_(differs, as_moment(before).is_distinct_from(as_moment(func.nullif(after, ""))))
-    return and_(staged_row.c[attribute.field] != "", differs)
+        differs = and_(differs, as_moment(before).is_distinct_from(as_moment(after)))
+    rule = rules.rule(attribute.field)
+    if rule is UpdateRule.ALWAYS:
+        return and_(staged.is_not(None), differs)
+    if rule is UpdateRule.IF_STORED_BLANK:
+        return and_(staged != "", before.is_(None))
+    return and_(staged != "", differs)
 
 
 def new_value(attribute: Attribute) -> ColumnElement[Any]:
-    """The row's value of an attribute, in the type of the contact's column."""
-    staged = staged_row.c[attribute.field]
-    return cast(func.nullif(staged, ""), SmallInteger) if attribute.kind is Kind.TITLE else staged
+    """The row's value of an attribute, in the type of the contact's column; null where it is blank."""
+    staged = func.nullif(staged_row.c[attribute.field], "")
+    return cast(staged, SmallInteger) if attribute.kind is Kind.TITLE else staged
 
 
 def as_moment(value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -78,41 +106,78 @@ def as_moment(value: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(value, DateTime(timezone=True))
 
 
-def custom_changes(attributes: CustomAttributes) -> FromClause:
-    """For a staged row, what it changes in the custom attributes.
+def free_changes(attributes: FreeAttributes, rules: UpdateRules) -> FromClause:
+    """For a staged row, what it changes in the custom attributes of its contact, or in its membership's attributes.
 
-    Columns: ``changes``, ``custom.<name>`` to [before, after]; ``values``, the values to write by key; both null
-    where nothing changes.
+    Columns: ``changes``, ``<prefix><name>`` to [before, after]; ``values``, the values to write by key, null to clear;
+    both null where nothing changes.
     """
-    entry = func.jsonb_each(staged_row.c.custom).table_valued("key", "value", name="entry")
+    staged, stored = (
+        (staged_row.c.custom, contact.c.custom)
+        if attributes.prefix == CUSTOM
+        else (staged_row.c.member, membership.c.attributes)
+    )
+    entry = func.jsonb_each(staged).table_valued("key", "value", name=f"{staged.name}_entry")
     key, after = entry.c.key, cast(entry.c.value, JSONB)
-    before = contact.c.custom.op("->", return_type=JSONB())(key)
+    before = func.nullif(stored.op("->", return_type=JSONB())(key), _NULL)
     is_date = literal(attributes.date_keys, JSONB).op("?", return_type=Boolean())(key)
     # CASE, since only dates may be read as moments and AND does not say in which order its sides are evaluated.
     same_moment = case((is_date, _moment_in(before).is_not_distinct_from(_moment_in(after))), else_=false())
-    differs = and_(before.is_distinct_from(after), ~same_moment)
-    name = func.concat(CUSTOM, literal(attributes.names, JSONB).op("->>")(key))
+    differs = and_(before.is_distinct_from(func.nullif(after, _NULL)), ~same_moment)
+    name = func.concat(attributes.prefix, literal(attributes.names, JSONB).op("->>")(key))
     return (
         select(
             func.jsonb_object_agg(name, func.jsonb_build_array(before, after), type_=JSONB).label("changes"),
             func.jsonb_object_agg(key, after, type_=JSONB).label("values"),
         )
         .select_from(entry)
-        .where(after != literal(None, JSONB), differs)
-        .lateral("custom_change")
+        .where(differs, _is_written(attributes.prefix, key, before, after, rules))
+        .lateral(f"{staged.name}_change")
     )
 
 
-def no_custom_changes() -> FromClause:
-    """The same columns for a file without custom attributes."""
+def no_free_changes(prefix: str) -> FromClause:
+    """The same columns for a file without such attributes."""
     nothing = cast(null(), JSONB)
-    return select(nothing.label("changes"), nothing.label("values")).lateral("custom_change")
+    return select(nothing.label("changes"), nothing.label("values")).lateral(f"{prefix.rstrip('.')}_change")
 
 
-def membership_change(is_member: ColumnElement[bool], group: str) -> ColumnElement[Any]:
-    """A JSON object with the membership that the row brings, empty for members (R20)."""
-    joins = func.jsonb_build_object(GROUPS, func.jsonb_build_array(null(), literal(group)), type_=JSONB)
-    return case((is_member, EMPTY), else_=joins)
+def joining(group: str) -> ColumnElement[Any]:
+    """A JSON object with the membership that a row brings (R20)."""
+    return func.jsonb_build_object(GROUPS, func.jsonb_build_array(null(), literal(group)), type_=JSONB)
+
+
+def leaving(group: str, names: dict[str, str]) -> ColumnElement[Any]:
+    """A JSON object with the membership that ends, and its attributes, which go with it (R20).
+
+    names: display names of member attributes by key.
+    """
+    entry = func.jsonb_each(membership.c.attributes).table_valued("key", "value", name="lost_entry")
+    name = func.concat(MEMBER, literal(names, JSONB).op("->>")(entry.c.key))
+    lost = select(func.jsonb_object_agg(name, func.jsonb_build_array(entry.c.value, null()), type_=JSONB))
+    lost_attributes = func.coalesce(lost.select_from(entry).scalar_subquery(), EMPTY)
+    left = func.jsonb_build_object(GROUPS, func.jsonb_build_array(literal(group), null()), type_=JSONB)
+    return left.op("||", return_type=JSONB())(lost_attributes)
+
+
+def _is_written(
+    prefix: str, key: ColumnElement[str], before: ColumnElement[Any], after: ColumnElement[Any], rules: UpdateRules
+) -> ColumnElement[bool]:
+    """Whether the update rule of an attribute lets its value be written (R19)."""
+    single = {
+        field.removeprefix(prefix): rule.value for field, rule in rules.by_field.items() if field.startswith(prefix)
+    }
+    rule = func.coalesce(literal(single, JSONB).op("->>")(key), rules.default.value)
+    is_blank = after == _NULL
+    return case(
+        (rule == UpdateRule.ALWAYS.value, true()),
+        (rule == UpdateRule.IF_STORED_BLANK.value, and_(~is_blank, before.is_(None))),
+        else_=~is_blank,
+    )
+
+
+def _before_and_after(attribute: Attribute) -> ColumnElement[Any]:
+    return func.jsonb_build_array(contact.c[attribute.field], new_value(attribute))
 
 
 def _moment_in(value: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -8,7 +8,7 @@ import json
 from sqlalchemy import Connection, LargeBinary, Text, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from engage_etl.store.tables import plan_row
+from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.vocabulary.options import ImportOptions
 
 _ROWS_PER_BLOCK = 10_000
@@ -20,7 +20,8 @@ def plan_hash(connection: Connection, import_id: str, stage_hash: str, options: 
     The versions of contacts take no part: a plan that does the same is the same.
     """
     given = json.dumps([stage_hash, options.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256(given.encode() + (_rows_digest(connection, import_id) or b"")).hexdigest()
+    digests = [_rows_digest(connection, import_id), _leavers_digest(connection, import_id)]
+    return hashlib.sha256(b"".join([given.encode(), *(digest or b"" for digest in digests)])).hexdigest()
 
 
 def _rows_digest(connection: Connection, import_id: str) -> bytes | None:
@@ -41,3 +42,10 @@ def _rows_digest(connection: Connection, import_id: str) -> bytes | None:
     return connection.scalar(
         select(func.sha256(func.string_agg(block.c.digest, aggregate_order_by(nothing, block.c.number))))
     )
+
+
+def _leavers_digest(connection: Connection, import_id: str) -> bytes | None:
+    nothing, columns = literal(b"", LargeBinary), plan_leaver.c
+    digest = func.sha256(func.convert_to(cast(func.row(columns.contact_id, columns.changes), Text), "UTF8"))
+    whole = func.sha256(func.string_agg(digest, aggregate_order_by(nothing, columns.contact_id)))
+    return connection.scalar(select(whole).where(columns.import_id == import_id))

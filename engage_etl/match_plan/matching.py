@@ -12,6 +12,7 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    false,
     func,
     insert,
     literal,
@@ -22,7 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from engage_etl.match_plan.messages import sentence
+from engage_etl.match_plan.linking import link_unidentified
+from engage_etl.match_plan.messages import IDENTIFIER_SHOWN, sentence
 from engage_etl.match_plan.working_tables import decision, staged_row
 from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import contact
@@ -32,9 +34,6 @@ from engage_etl.vocabulary.outcomes import Reason
 
 IDS_NAMED = 20
 """How many contact ids a message lists at the most (R8)."""
-
-IDENTIFIER_SHOWN = 100
-"""How many characters of an identifier a message shows at the most."""
 
 MATCHED_ON = {
     IDENTIFIER: contact.c.identifier,
@@ -64,6 +63,8 @@ def decide_rows(connection: Connection, file: str, options: ImportOptions) -> No
     _insert_decisions(connection, matching)
     if len(kinds) > 1:
         _supersede_rows_of_one_contact(connection, matching)
+    if options.link_unidentified and options.use_external_identifier and options.mode_rules.creates:
+        link_unidentified(connection)
     analyze(connection, decision)
 
 
@@ -87,10 +88,10 @@ def _insert_decisions(connection: Connection, matching: Matching) -> None:
     )
     contact_id = case((and_(contacts == 1, is_replaced.is_not(True)), matches.c.contact_id))
     same_key = and_(keys.c.match_kind == staged_row.c.match_kind, keys.c.match_key == staged_row.c.match_key)
-    decided = select(row, contact_id, reason, message).select_from(
+    decided = select(row, contact_id, reason, message, false()).select_from(
         staged_row.outerjoin(keys, same_key).outerjoin(matches, matches.c.row == row)
     )
-    connection.execute(insert(decision).from_select(["row", "contact_id", "reason", "message"], decided))
+    connection.execute(insert(decision).from_select(["row", "contact_id", "reason", "message", "is_linked"], decided))
 
 
 def has_address() -> ColumnElement[bool]:

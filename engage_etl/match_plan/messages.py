@@ -8,6 +8,9 @@ from sqlalchemy import ColumnElement, Text, case, cast, func, literal
 
 from engage_etl.vocabulary.masking import ADDRESS_WITH_DOMAIN
 
+IDENTIFIER_SHOWN = 100
+"""How many characters of an identifier a message shows at the most."""
+
 
 def sentence(file: str, row: ColumnElement[int], *parts: str | ColumnElement[Any]) -> ColumnElement[str]:
     """``<file>, row <row>: `` and the parts, one after the other."""

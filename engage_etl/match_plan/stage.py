@@ -10,11 +10,12 @@ from sqlalchemy import Connection, Text, cast, func, select
 from engage_etl.errors import BrakeStopped, UsageError
 from engage_etl.match_plan.brakes import check_brakes
 from engage_etl.match_plan.hashing import plan_hash
+from engage_etl.match_plan.leavers import who_stays_unknown
 from engage_etl.match_plan.planning import PlanInput, write_plan
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, update_import, void_plan
-from engage_etl.store.tables import plan_row
+from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.validated_rows.validation import load_summary
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -60,7 +61,15 @@ def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, st
     write_plan(connection, plan)
     counts = plan_counts(connection, plan.import_id)
     hash_ = plan_hash(connection, plan.import_id, plan.summary.sha256, plan.options)
-    update_import(connection, plan.import_id, **counts.columns(), plan_hash=hash_, plan_snapshot=snapshot)
+    update_import(
+        connection,
+        plan.import_id,
+        **counts.columns(),
+        left_group=_count_leavers(connection, plan.import_id),
+        warnings=[*plan.summary.warnings, *_plan_warnings(connection, plan)],
+        plan_hash=hash_,
+        plan_snapshot=snapshot,
+    )
     return counts, hash_
 
 
@@ -96,6 +105,19 @@ def plan_counts(connection: Connection, import_id: str) -> PlanCounts:
         if reason is not None:
             reasons[reason] = rows
     return PlanCounts(outcomes, reasons)
+
+
+def _count_leavers(connection: Connection, import_id: str) -> int:
+    return connection.scalar(select(func.count()).where(plan_leaver.c.import_id == import_id)) or 0
+
+
+def _plan_warnings(connection: Connection, plan: PlanInput) -> list[str]:
+    unknown = who_stays_unknown(connection) if plan.options.mode_rules.takes_out_others else None
+    if unknown is None:
+        return []
+    return [
+        f"{plan.file}: {unknown}, so that nobody was taken out of the group; correct that and import the file again."
+    ]
 
 
 def plan_input(store: Store, connection: Connection, entry: Import) -> PlanInput:

@@ -25,6 +25,8 @@ staged_row = _working_table(
     Column("email_key", Text(collation="C")),
     Column("mobile_key", Text(collation="C")),
     Column("custom", JSONB),
+    Column("member", JSONB),
+    Column("warning", Text),
 )
 """The valid rows of the file, as in ``valid.parquet``."""
 
@@ -33,6 +35,8 @@ staged_rejection = _working_table(
     Column("row", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
     Column("message", Text, nullable=False),
+    Column("match_kind", Text(collation="C")),
+    Column("match_key", Text(collation="C")),
 )
 """The rows that validation rejected, as in ``rejected.parquet``."""
 
@@ -42,8 +46,16 @@ decision = _working_table(
     Column("contact_id", BigInteger, comment="the one contact that matches, if one does"),
     Column("reason", Text, comment="null: the row creates or updates"),
     Column("message", Text),
+    Column("is_linked", Boolean, nullable=False, comment="the contact gets the row's identifier (R12)"),
 )
 """What steps 2 and 3 of the reasons decide about each valid row."""
+
+near_miss = _working_table(
+    "near_miss",
+    Column("row", BigInteger, nullable=False),
+    Column("identifier", Text(collation="C"), nullable=False),
+)
+"""For rows that no contact matches an identifier that is nearly theirs."""
 
 taken_address = _working_table(
     "taken_address",

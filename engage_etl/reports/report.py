@@ -7,18 +7,19 @@ import csv
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, null, select
 
 from engage_etl.reports.private_files import private_text_file, replaced_folder
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import import_summary
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
-from engage_etl.store.tables import plan_row
+from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
 from engage_etl.validated_rows.stage_files import rejected_file
@@ -126,17 +127,22 @@ class _ReportedRows:
 
 
 def _write_changes(store: Store, path: Path, import_id: str) -> None:
-    """One line per changed field, in row order; UTF-8."""
+    """One line per changed field, in row order; then members that leave the group, without a row (R20); UTF-8."""
     columns = plan_row.c
     query = (
         select(columns.row, columns.contact_id, columns.changes)
         .where(columns.import_id == import_id, columns.changes.is_not(None))
         .order_by(columns.row)
     )
+    leavers = (
+        select(null(), plan_leaver.c.contact_id, plan_leaver.c.changes)
+        .where(plan_leaver.c.import_id == import_id)
+        .order_by(plan_leaver.c.contact_id)
+    )
     with store.engine.connect() as connection, private_text_file(path) as file:
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(CHANGES_HEADER)
-        for row, contact_id, changes in stream(connection, query):
+        for row, contact_id, changes in chain(stream(connection, query), stream(connection, leavers)):
             for field in sorted(changes, key=field_order):
                 before, after = changes[field]
                 writer.writerow((row, contact_id, field, as_text(before), as_text(after)))
@@ -148,7 +154,7 @@ def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
 
 
 def field_order(field: str) -> tuple[int, str]:
-    """Where a field stands among the changes of a row: as in the catalogue, then custom attributes, then groups."""
+    """Where a field stands among the changes of a row: as in the catalogue, then custom and member attributes, then groups."""
     return (_POSITIONS.get(field, len(_POSITIONS)), field) if field != GROUPS else (len(_POSITIONS) + 1, field)
 
 

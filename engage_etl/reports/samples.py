@@ -15,7 +15,7 @@ from sqlalchemy import Connection, func, select
 from engage_etl.reports.report import as_text, field_order
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.stage_files import rejected_file, valid_file
-from engage_etl.vocabulary.attributes import ATTRIBUTES, BY_FIELD, CUSTOM
+from engage_etl.vocabulary.attributes import ATTRIBUTES, BY_FIELD, CUSTOM, MEMBER, is_free
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.masking import mask
 from engage_etl.vocabulary.options import FileType
@@ -24,7 +24,7 @@ _LONGEST_PREVIEW = 64 * 1024  # characters: a file may be one long line
 _XML_PART = re.compile(r"(?P<hidden><!--.*?-->|<!\[CDATA\[.*?\]\]>)|(?P<tag><[^>]*>)|(?P<text>[^<]+)", re.DOTALL)
 _XML_ATTRIBUTE = re.compile(r"""(?P<name>\s[\w:.-]+\s*=\s*)(?P<quote>["'])(?P<value>.*?)(?P=quote)""", re.DOTALL)
 _SHOWN_XML_ATTRIBUTES = re.compile(r"\s*(name|type|enum|version|encoding|xmlns(:[\w.-]+)?)\s*=\s*")
-_KNOWN_HEADER = re.compile(r"\s*(user|import)\.", re.IGNORECASE)
+_KNOWN_HEADER = re.compile(r"\s*(user|member|import)[.\[]", re.IGNORECASE)
 
 
 def valid_sample(folder: Path, rows: int, show: bool) -> list[dict[str, str]]:
@@ -89,10 +89,10 @@ def field_change_counts(connection: Connection, import_id: str) -> dict[str, int
 
 
 def shown(field: str, value: object, show: bool) -> str:
-    """A value as it may be shown: personal attributes and custom values are masked (R41)."""
+    """A value as it may be shown: personal attributes and custom and member values are masked (R41)."""
     text = as_text(value)
     attribute = BY_FIELD.get(field)
-    is_personal = attribute.personal if attribute else field.startswith(CUSTOM)
+    is_personal = attribute.personal if attribute else is_free(field)
     return mask(text) if is_personal and not show else text
 
 
@@ -117,9 +117,9 @@ def _first_rows(path: Path, rows: int) -> list[dict[str, Any]]:
 
 
 def _valid_record(row: dict[str, Any], show: bool) -> dict[str, str]:
-    custom = json.loads(row["custom"]) if row["custom"] else {}
     values = {attribute.field: row[attribute.field] for attribute in ATTRIBUTES if row[attribute.field] is not None}
-    values |= {CUSTOM + key: value for key, value in custom.items()}
+    for prefix, name in ((CUSTOM, "custom"), (MEMBER, "member")):
+        values |= {prefix + key: value for key, value in json.loads(row[name] or "{}").items()}
     return {"row": str(row["row"])} | {field: shown(field, value, show) for field, value in values.items()}
 
 

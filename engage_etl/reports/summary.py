@@ -21,6 +21,7 @@ def import_summary(entry: Import) -> dict[str, Any]:
         "rows": entry.rows,
         **entry.outcome_counts(),
         "reasons": dict(entry.reasons),
+        "left_group": entry.left_group,
         "drifted": entry.drifted,
         "plan_hash": entry.plan_hash,
         "report": entry.report,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, func, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, select
 
-from engage_etl.store.custom_attributes import known_attributes
+from engage_etl.store.custom_attributes import Scope, known_attributes
 from engage_etl.store.tables import contact, contact_change, contact_group, membership
-from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header
+from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header, member_header
 from engage_etl.vocabulary.comparison import comparison_form
 
 _KEY_COLUMNS = {"email": contact.c.email_key, "mobile_number": contact.c.mobile_key, "app_alias": contact.c.app_alias}
@@ -44,10 +43,19 @@ def find_contacts(connection: Connection, condition: ColumnElement[bool], *, his
     return [_as_object(connection, dict(row), names, history=history) for row in found]
 
 
-def export_header(connection: Connection) -> list[str]:
-    """The columns of an export: headers as R16 spells them, custom attributes after them."""
+def export_header(connection: Connection, group_id: int | None) -> list[str]:
+    """The columns of an export: headers as R16 spells them, then custom attributes, then those of a group's members."""
     custom = [custom_header(attribute.name) for _, attribute in sorted(known_attributes(connection).items())]
-    return [*(attribute.header for attribute in ATTRIBUTES), *custom]
+    member = [member_header(name) for _, name in _member_names(connection, group_id)]
+    return [*(attribute.header for attribute in ATTRIBUTES), *custom, *member]
+
+
+def _member_names(connection: Connection, group_id: int | None) -> list[tuple[str, str]]:
+    """Keys and names of the attributes that members can have, by key; none without a group."""
+    if group_id is None:
+        return []
+    known = known_attributes(connection, Scope.MEMBER)
+    return [(key, attribute.name) for key, attribute in sorted(known.items())]
 
 
 def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[tuple[Any, ...]]]:
@@ -59,7 +67,9 @@ def export_rows(connection: Connection, group_id: int | None) -> Iterator[list[t
 
 def _export_query(connection: Connection, group_id: int | None) -> Select[Any]:
     custom = [contact.c.custom.op("->>")(key) for key in sorted(known_attributes(connection))]
-    columns: list[ColumnElement[Any]] = [*(cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES), *custom]
+    member = [membership.c.attributes.op("->>")(key) for key, _ in _member_names(connection, group_id)]
+    standard = [cast(contact.c[attribute.field], Text) for attribute in ATTRIBUTES]
+    columns: list[ColumnElement[Any]] = [*standard, *custom, *member]
     query: Select[Any] = select(*columns)
     if group_id is not None:
         query = query.join(membership, membership.c.contact_id == contact.c.contact_id)
@@ -71,18 +81,33 @@ def _as_object(connection: Connection, row: dict[str, Any], names: dict[str, str
     shown: dict[str, Any] = {"contact_id": row["contact_id"]}
     shown |= {attribute.field: row[attribute.field] for attribute in ATTRIBUTES}
     shown["custom"] = {names.get(key, key): value for key, value in sorted(row["custom"].items())}
-    shown["groups"] = _groups(connection, row["contact_id"])
+    shown["memberships"] = _memberships(connection, row["contact_id"])
+    shown["groups"] = [found["group"] for found in shown["memberships"]]
     shown["version"] = row["version"]
     shown |= {name: row[name].isoformat() for name in ("created_at", "updated_at")}
+    shown["deactivated_at"] = row["deactivated_at"] and row["deactivated_at"].isoformat()
     if history:
         shown["history"] = _history(connection, row["contact_id"])
     return shown
 
 
-def _groups(connection: Connection, contact_id: int) -> list[str]:
-    names = func.array_agg(aggregate_order_by(contact_group.c.name, contact_group.c.name))
-    query = select(names).join(membership, membership.c.group_id == contact_group.c.group_id)
-    return connection.scalar(query.where(membership.c.contact_id == contact_id)) or []
+def _memberships(connection: Connection, contact_id: int) -> list[dict[str, Any]]:
+    """The groups of a contact by name, with the attributes that it has as a member (R20)."""
+    names = {key: attribute.name for key, attribute in known_attributes(connection, Scope.MEMBER).items()}
+    query = (
+        select(contact_group.c.name, membership.c.attributes, membership.c.unsubscribed_at)
+        .join(membership, membership.c.group_id == contact_group.c.group_id)
+        .where(membership.c.contact_id == contact_id)
+        .order_by(contact_group.c.name)
+    )
+    return [
+        {
+            "group": name,
+            "attributes": {names.get(key, key): value for key, value in sorted(attributes.items())},
+            "unsubscribed_at": unsubscribed_at and unsubscribed_at.isoformat(),
+        }
+        for name, attributes, unsubscribed_at in connection.execute(query).tuples()
+    ]
 
 
 def _history(connection: Connection, contact_id: int) -> list[dict[str, Any]]:

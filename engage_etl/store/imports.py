@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
-from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_row
+from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import FileType, ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Status
@@ -60,6 +60,7 @@ class Import:
     planned_at: datetime | None
     applied_at: datetime | None
     ended_at: datetime | None
+    left_group: int
 
     @property
     def import_options(self) -> ImportOptions:
@@ -200,8 +201,7 @@ def mark_failed(connection: Connection, import_id: str, error: EngageError) -> N
 
 def void_plan(connection: Connection, import_id: str) -> None:
     """Take back the plan of an import, as the stage before it is made again; counts go with it."""
-    connection.execute(delete(plan_row).where(plan_row.c.import_id == import_id))
-    connection.execute(delete(plan_attribute).where(plan_attribute.c.import_id == import_id))
+    delete_plan(connection, import_id)
     zero = {name.value: 0 for name in Outcome}
     update_import(
         connection,
@@ -209,6 +209,7 @@ def void_plan(connection: Connection, import_id: str) -> None:
         **zero,
         reasons={},
         drifted=0,
+        left_group=0,
         plan_hash=None,
         first_plan_hash=None,
         plan_snapshot=None,
@@ -217,6 +218,12 @@ def void_plan(connection: Connection, import_id: str) -> None:
         error_message=None,
         ended_at=None,
     )
+
+
+def delete_plan(connection: Connection, import_id: str) -> None:
+    """Take the plan of an import out of the plan tables."""
+    for table in (plan_row, plan_attribute, plan_leaver):
+        connection.execute(delete(table).where(table.c.import_id == import_id))
 
 
 def record_file(connection: Connection, record: ImportFile) -> None:

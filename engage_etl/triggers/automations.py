@@ -32,6 +32,7 @@ _DETECTED = ("file-type", "separator", "character-set")
 _FILE_OPTIONS = tuple(
     field.replace("_", "-") for field in ImportOptions.model_fields if field not in ("group", "use_external_identifier")
 )
+_LISTED = ("update-rule",)
 _KEYS = ("name", "job", "group", "source", "pattern", "schedule", "active", "additional-parameters", *_FILE_OPTIONS)
 
 
@@ -128,13 +129,15 @@ def _entry(file: str, node: Node) -> _Entry:
         if name in values:
             raise AutomationError(f"the key {name!r} stands twice; leave one.", file=file, line=_line(key), key=name)
         lines[name] = _line(key)
-        values[name] = _text_or_mapping(file, name, value)
+        values[name] = _value(file, name, value)
     return _Entry(file, _line(node), values, lines)
 
 
-def _text_or_mapping(file: str, name: str, node: Node) -> str | dict[str, tuple[str, int]]:
+def _value(file: str, name: str, node: Node) -> str | tuple[str, ...] | dict[str, tuple[str, int]]:
     if isinstance(node, ScalarNode):
         return str(node.value)
+    if name in _LISTED and isinstance(node, SequenceNode) and all(isinstance(item, ScalarNode) for item in node.value):
+        return tuple(str(item.value) for item in node.value)
     if isinstance(node, MappingNode) and all(isinstance(value, ScalarNode) for _, value in node.value):
         return _mapping(file, node)
     raise AutomationError(

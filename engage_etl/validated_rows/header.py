@@ -15,7 +15,10 @@ from engage_etl.vocabulary.attributes import (
     CUSTOM,
     IDENTIFIER,
     LONGEST_CUSTOM_NAME,
+    MEMBER,
     custom_key,
+    free_name,
+    is_free,
 )
 from engage_etl.vocabulary.masking import mask
 from engage_etl.vocabulary.options import ImportOptions
@@ -23,8 +26,8 @@ from engage_etl.vocabulary.options import ImportOptions
 REPORT_COLUMNS = ("import.row", "import.reason", "import.message")
 """Columns of a report that is imported again; they are ignored (R39)."""
 
-_CUSTOM_HEADER = re.compile(
-    r"user\.customattribute(?:\.(?P<plain>.*)|\[\s*(?P<quote>['\"])(?P<quoted>.*)(?P=quote)\s*\])",
+_FREE_HEADER = re.compile(
+    r"(?P<kind>user\.customattribute|member)(?:\.(?P<plain>.*)|\[\s*(?P<quote>['\"])(?P<quoted>.*)(?P=quote)\s*\])",
     re.IGNORECASE | re.DOTALL,
 )
 _CUSTOM_EXAMPLE = "user.CustomAttribute.name"
@@ -51,7 +54,7 @@ class Header:
     @property
     def custom_names(self) -> list[str]:
         """Names of the custom attributes, as spelled."""
-        return [field.removeprefix(CUSTOM) for field in self.fields if field is not None and field.startswith(CUSTOM)]
+        return [free_name(field) for field in self.fields if field is not None and field.startswith(CUSTOM)]
 
 
 def parse_header(cells: list[str], *, file: str, options: ImportOptions) -> Header:
@@ -86,8 +89,9 @@ def _field(cell: str, position: int, file: str) -> str | None:
         )
     if (attribute := BY_HEADER.get(cell.lower())) is not None:
         return attribute.field
-    if (found := _CUSTOM_HEADER.fullmatch(cell)) is not None:
-        return CUSTOM + _custom_name(found["plain"] if found["quote"] is None else found["quoted"], cell, file)
+    if (found := _FREE_HEADER.fullmatch(cell)) is not None:
+        prefix = MEMBER if found["kind"].lower() == "member" else CUSTOM
+        return prefix + _custom_name(found["plain"] if found["quote"] is None else found["quoted"], cell, file)
     # Where a file lacks its header, the cell is personal data of the first row (R41).
     shown = mask(cell) if "@" in cell or cell.lstrip("+").isdigit() else cell
     raise HeaderError(
@@ -101,7 +105,7 @@ def _field(cell: str, position: int, file: str) -> str | None:
 def _custom_name(name: str, cell: str, file: str) -> str:
     if not name.strip() or len(name) > LONGEST_CUSTOM_NAME:
         raise HeaderError(
-            f"{file}: {cell!r} names no custom attribute; expected a name of 1 to {LONGEST_CUSTOM_NAME} characters, "
+            f"{file}: {cell!r} names no attribute; expected a name of 1 to {LONGEST_CUSTOM_NAME} characters, "
             f"as in {_CUSTOM_EXAMPLE}. {_WHAT_TO_DO}",
             column=cell,
         )
@@ -123,7 +127,7 @@ def _refuse_repeated(cells: list[str], fields: tuple[str | None, ...], file: str
     for cell, field in zip(cells, fields, strict=True):
         if field is None:
             continue
-        key = CUSTOM + custom_key(field.removeprefix(CUSTOM)) if field.startswith(CUSTOM) else field
+        key = custom_key(field) if is_free(field) else field
         if key in seen:
             raise HeaderError(
                 f"{file}: the columns {seen[key]!r} and {cell!r} fill the same attribute; leave one of them. {_WHAT_TO_DO}",

@@ -16,26 +16,40 @@ _ORDER = {reason: position for position, reason in enumerate(Reason)}
 
 @dataclass(frozen=True)
 class Rejection:
-    """A row that validation rejects. fields: all bad ones."""
+    """A row that validation rejects. fields: all bad ones; key: kind and text that the row is matched on, if readable."""
 
     row: int
     reason: Reason
     message: str
     fields: tuple[str, ...]
+    key: tuple[str, str] | None = None
 
 
 def reject(
-    file: str, row: int, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
+    file: str,
+    row: int,
+    failures: list[Failure],
+    values: Mapping[str, str | None],
+    names: Mapping[str, str],
+    key: tuple[str, str] | None,
 ) -> Rejection:
     """Name every bad field of a row; the reason is the first in the order of reasons.
 
-    values: of the row, by column; names: column to header cell or element, as in the file.
+    values: of the row, by column; names: column to header cell or element, as in the file; key: as in ``Rejection``.
     """
     ordered = sorted(failures, key=lambda failure: _ORDER[failure.rule.reason])
     faults = dict.fromkeys(_fault(failure, values, names) for failure in ordered)
     fields = dict.fromkeys(failure.column for failure in ordered if failure.column != KEY)
     message = f"{file}, row {row}: {'; '.join(faults)}. Correct it and import the row again."
-    return Rejection(row, ordered[0].rule.reason, message, tuple(fields))
+    return Rejection(row, ordered[0].rule.reason, message, tuple(fields), key)
+
+
+def drop_warning(
+    file: str, row: int, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
+) -> str:
+    """The sentence for a row that is kept without its bad values (R18, ``invalid-values: drop``)."""
+    faults = dict.fromkeys(_fault(failure, values, names) for failure in failures)
+    return f"{file}, row {row}: {'; '.join(faults)}. The value was dropped, and the rest of the row imported."
 
 
 def _fault(failure: Failure, values: Mapping[str, str | None], names: Mapping[str, str]) -> str:

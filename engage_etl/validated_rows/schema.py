@@ -11,7 +11,7 @@ import pandera.pandas as pa
 from pandera.errors import SchemaErrors
 
 from engage_etl.validated_rows.value_rules import Rule, attribute_rules, custom_rules
-from engage_etl.vocabulary.attributes import ATTRIBUTES, CUSTOM
+from engage_etl.vocabulary.attributes import ATTRIBUTES
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Reason
@@ -24,21 +24,20 @@ _KEY_IS_GIVEN = "is given"
 
 @dataclass(frozen=True)
 class Failure:
-    """A value that a rule does not accept. column: field or ``custom.<name>``, or KEY."""
+    """A value that a rule does not accept. column: field, ``custom.<name>`` or ``member.<name>``, or KEY."""
 
     column: str
     rule: Rule
 
 
 class RowSchema:
-    """What the rows of one import must be. attributes: custom attributes by column ``custom.<name>``."""
+    """What the rows of one import must be. attributes: custom and member attributes by column."""
 
     def __init__(self, options: ImportOptions, attributes: Mapping[str, CustomAttribute]) -> None:
         self._rules: dict[str, dict[str, Rule]] = {KEY: {_KEY_IS_GIVEN: _key_rule(options)}}
         for attribute in ATTRIBUTES:
             self._rules[attribute.field] = {rule.name: rule for rule in attribute_rules(attribute, options)}
         for column, definition in attributes.items():
-            assert column.startswith(CUSTOM)
             self._rules[column] = {rule.name: rule for rule in custom_rules(definition)}
         columns = {column: self._column(column) for column in self._rules}
         self._schema = pa.DataFrameSchema(columns, strict=False)

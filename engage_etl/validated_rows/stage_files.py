@@ -40,8 +40,11 @@ VALID_SCHEMA = pa.schema(
         pa.field("email_key", pa.string()),
         pa.field("mobile_key", pa.string()),
         pa.field("custom", pa.string()),
+        pa.field("member", pa.string()),
+        pa.field("warning", pa.string()),
     ]
 )
+"""Valid rows. custom, member: values as JSON objects by key; warning: what was dropped from the row (R18)."""
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -49,8 +52,11 @@ REJECTED_SCHEMA = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("fields", pa.list_(pa.string())),
+        pa.field("match_kind", pa.string()),
+        pa.field("match_key", pa.string()),
     ]
 )
+"""Rejected rows. match_kind, match_key: null where the key that the row is matched on cannot be read (R20)."""
 
 
 class StageSummary(BaseModel):
@@ -58,7 +64,8 @@ class StageSummary(BaseModel):
 
     rows: records of the file; valid, rejected: of these; reasons: rejected rows by reason; columns: header cells
     (CSV) or element names (XML) with the field each fills, in file order; new_attributes: custom attributes that the
-    store lacks; warnings: sentences for people; sha256: over both stage files, hexadecimal.
+    store lacks; member_attributes: names of the member attributes that valid rows fill; warnings: sentences for people;
+    sha256: over both stage files, hexadecimal.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,6 +76,7 @@ class StageSummary(BaseModel):
     reasons: dict[str, int]
     columns: dict[str, str]
     new_attributes: tuple[CustomAttribute, ...] = ()
+    member_attributes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sha256: str = ""
 

@@ -10,7 +10,18 @@ from typing import Any
 import pyarrow as pa
 
 from engage_etl.validated_rows.stage_files import VALID_SCHEMA
-from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, CUSTOM, IDENTIFIER, CustomType, Kind, custom_key
+from engage_etl.vocabulary.attributes import (
+    ADDRESSES,
+    ATTRIBUTES,
+    BY_FIELD,
+    CUSTOM,
+    IDENTIFIER,
+    MEMBER,
+    CustomType,
+    Kind,
+    custom_key,
+    free_name,
+)
 from engage_etl.vocabulary.comparison import comparison_form
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 
@@ -24,11 +35,12 @@ def valid_table(
     columns: Mapping[str, Column],
     key_fields: list[str | None],
     attributes: Mapping[str, CustomAttribute],
+    warnings: Column,
 ) -> pa.Table:
     """The table of some valid rows, with the columns of ``VALID_SCHEMA``.
 
-    columns: by field or ``custom.<name>``, one value a row; key_fields: address that each row is matched on, None where
-    it is the identifier; attributes: custom attributes by column.
+    columns: by field, ``custom.<name>`` or ``member.<name>``, one value a row; key_fields: address that each row is
+    matched on, None where it is the identifier; attributes: custom and member attributes by column; warnings: one a row.
     """
     lacking: Column = [None] * len(rows)
     filled = {
@@ -39,7 +51,9 @@ def valid_table(
     table |= {name: forms[field] for field, name in _KEYS.items()}
     table["match_kind"] = [field or IDENTIFIER for field in key_fields]
     table["match_key"] = _match_keys(key_fields, filled[IDENTIFIER], forms)
-    table["custom"] = _custom_objects(columns, attributes, len(rows))
+    for name, prefix in (("custom", CUSTOM), ("member", MEMBER)):
+        table[name] = _objects(columns, prefix, attributes, len(rows))
+    table["warning"] = warnings
     return pa.table(
         {name: pa.array(table[name], type=VALID_SCHEMA.field(name).type) for name in VALID_SCHEMA.names}, VALID_SCHEMA
     )
@@ -64,19 +78,26 @@ def _match_keys(key_fields: list[str | None], identifiers: Column, forms: Mappin
     return [forms[field][position] if field else None for position, field in enumerate(key_fields)]
 
 
-def _custom_objects(columns: Mapping[str, Column], attributes: Mapping[str, CustomAttribute], rows: int) -> Column:
-    """The custom values of each row as a JSON object by key; null where the row has none (R17)."""
-    custom = [name for name in columns if name.startswith(CUSTOM)]
-    if not custom:
+def match_key(kind: str, value: str) -> str:
+    """What a row is matched on, in its comparison form. kind: the identifier's field or that of an address (R4, R13)."""
+    return value if kind == IDENTIFIER else comparison_form(BY_FIELD[kind].kind, value)
+
+
+def _objects(
+    columns: Mapping[str, Column], prefix: str, attributes: Mapping[str, CustomAttribute], rows: int
+) -> Column:
+    """The custom or member values of each row as a JSON object by key; null where the row has none (R17)."""
+    free = [name for name in columns if name.startswith(prefix)]
+    if not free:
         return [None] * rows
-    members = [list(_members(name, columns[name], attributes[name].type)) for name in custom]
+    members = [list(_members(name, columns[name], attributes[name].type)) for name in free]
     joined = (",".join(filter(None, row)) for row in zip(*members, strict=True))
     return [f"{{{inner}}}" if inner else None for inner in joined]
 
 
 def _members(column: str, values: Column, kind: CustomType) -> Iterator[str]:
     """For each value ``"key": value`` as JSON, empty where the row lacks it."""
-    key = json.dumps(custom_key(column.removeprefix(CUSTOM)))
+    key = json.dumps(custom_key(free_name(column)))
     encode = _ENCODE[kind]
     for value in values:
         yield "" if value is None else f"{key}:{encode(value) if value else 'null'}"

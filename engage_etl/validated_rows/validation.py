@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.validated_rows.records import Chunk, CustomDefinition, RecordReader
-from engage_etl.validated_rows.rejections import Rejection, reject
-from engage_etl.validated_rows.schema import KEY, RowSchema
+from engage_etl.validated_rows.rejections import Rejection, drop_warning, reject
+from engage_etl.validated_rows.schema import KEY, Failure, RowSchema
 from engage_etl.validated_rows.stage_files import (
     REJECTED_SCHEMA,
     VALID_SCHEMA,
@@ -25,10 +25,10 @@ from engage_etl.validated_rows.stage_files import (
     summary_file,
     valid_file,
 )
-from engage_etl.validated_rows.valid_rows import Column, valid_table
-from engage_etl.vocabulary.attributes import CUSTOM, IDENTIFIER, custom_key
+from engage_etl.validated_rows.valid_rows import Column, match_key, valid_table
+from engage_etl.vocabulary.attributes import ADDRESSES, CUSTOM, IDENTIFIER, MEMBER, custom_key, free_name, is_free
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
-from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.options import ImportOptions, InvalidValues
 from engage_etl.vocabulary.outcomes import Reason
 
 _COMPRESSION = "lz4"
@@ -47,6 +47,7 @@ class _Check:
     valid: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     filled: set[str] = field(default_factory=set)
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 def validate(
@@ -91,55 +92,110 @@ def load_summary(folder: Path) -> StageSummary | None:
 
 
 def _check_chunk(check: _Check, chunk: Chunk) -> tuple[pa.Table, list[Rejection]]:
+    if check.options.mode_rules.is_leaving:
+        _leave_keys(chunk)
     schema = _schema_for(check, chunk)
-    frame = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in _with_key(check, chunk).items()})
+    key_fields = _key_fields(check, chunk)
+    frame = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in _judged(check, chunk).items()})
     failures = schema.failures(frame) if chunk.rows else {}
     names = {column: name for name, column in check.reader.columns.items()}
     rejections = [
         Rejection(bad.row, Reason.ROW_MALFORMED, f"{check.file}, row {bad.row}: {bad.message}", ())
         for bad in chunk.malformed
     ]
+    warnings: Column = [None] * len(chunk.rows)
+    rejected: set[int] = set()
     for position, found in failures.items():
-        values = {column: cells[position] for column, cells in chunk.columns.items()}
-        rejections.append(reject(check.file, chunk.rows[position], found, values, names))
+        row, values = chunk.rows[position], {column: cells[position] for column, cells in chunk.columns.items()}
+        if _may_drop(check, found):
+            warnings[position] = drop_warning(check.file, row, found, values, names)
+            _drop(check, chunk, position, found)
+        else:
+            rejected.add(position)
+            key = _readable_key(key_fields[position], found, values)
+            rejections.append(reject(check.file, row, found, values, names, key))
     rejections.sort(key=lambda rejection: rejection.row)
     check.reasons.update(rejection.reason.value for rejection in rejections)
-    return _valid_part(check, chunk, failures.keys()), rejections
+    return _valid_part(check, chunk, rejected, warnings), rejections
 
 
-def _valid_part(check: _Check, chunk: Chunk, failed: object) -> pa.Table:
-    bad = set(failed)  # type: ignore[call-overload]
-    keep = [position for position in range(len(chunk.rows)) if position not in bad]
+def _leave_keys(chunk: Chunk) -> None:
+    """A row of a removal is its key and nothing else; addresses stay, as some may be what it is matched on (R20)."""
+    keys = {IDENTIFIER, *(address.field for address in ADDRESSES)}
+    chunk.columns = {name: values for name, values in chunk.columns.items() if name in keys}
+
+
+def _may_drop(check: _Check, failures: list[Failure]) -> bool:
+    """Whether the bad values of a row may be dropped: never an address or the identifier (R18)."""
+    is_value = all(failure.rule.reason is Reason.VALUE_INVALID for failure in failures)
+    return check.options.invalid_values is InvalidValues.DROP and is_value
+
+
+def _drop(check: _Check, chunk: Chunk, position: int, failures: list[Failure]) -> None:
+    """Take bad values out of a row, as if the file lacked them there: a blank cell could clear what is stored."""
+    for column in {failure.column for failure in failures}:
+        chunk.columns[column][position] = None
+        check.dropped[column] += 1
+
+
+def _key_fields(check: _Check, chunk: Chunk) -> list[str | None]:
+    """The field that each row is matched on (R1, R3)."""
+    return [IDENTIFIER] * len(chunk.rows) if check.options.use_external_identifier else chunk.key_fields
+
+
+def _readable_key(
+    key_field: str | None, failures: list[Failure], values: Mapping[str, str | None]
+) -> tuple[str, str] | None:
+    """Kind and text of a rejected row's key, None where the key itself is at fault."""
+    value = values.get(key_field) if key_field else None
+    if key_field is None or not value or any(failure.column in (KEY, key_field) for failure in failures):
+        return None
+    return key_field, match_key(key_field, value)
+
+
+def _valid_part(check: _Check, chunk: Chunk, rejected: set[int], warnings: Column) -> pa.Table:
     columns: dict[str, Column] = chunk.columns
     rows, key_fields = chunk.rows, chunk.key_fields
-    if bad:
+    if rejected:
+        keep = [position for position in range(len(chunk.rows)) if position not in rejected]
         columns = {name: [values[position] for position in keep] for name, values in columns.items()}
         rows, key_fields = [rows[position] for position in keep], [key_fields[position] for position in keep]
+        warnings = [warnings[position] for position in keep]
     if check.options.use_external_identifier:
         key_fields = [None] * len(rows)
     check.valid += len(rows)
-    check.filled.update(name for name, values in columns.items() if name.startswith(CUSTOM) and any(values))
-    return valid_table(rows, columns, key_fields, check.attributes)
+    check.filled.update(name for name, values in columns.items() if is_free(name) and any(values))
+    return valid_table(rows, columns, key_fields, check.attributes, warnings)
 
 
-def _with_key(check: _Check, chunk: Chunk) -> dict[str, Column]:
-    """The columns of a chunk and the value that each row is matched on (R1, R3)."""
-    lacking: Column = [None] * len(chunk.rows)
-    if check.options.use_external_identifier:
-        key = chunk.columns.get(IDENTIFIER, lacking)
-    else:
-        key = [chunk.columns[name][position] if name else None for position, name in enumerate(chunk.key_fields)]
-    return chunk.columns | {KEY: key}
+def _judged(check: _Check, chunk: Chunk) -> dict[str, Column]:
+    """What rules judge: the columns of a chunk and the value that each row is matched on; of a removal, keys only (R20)."""
+    key_fields, columns = _key_fields(check, chunk), chunk.columns
+    key = [columns[name][place] if name in columns else None for place, name in enumerate(key_fields)]
+    if not check.options.mode_rules.is_leaving:
+        return columns | {KEY: key}
+    judged = {
+        name: [value if name == key_fields[place] else None for place, value in enumerate(values)]
+        for name, values in columns.items()
+    }
+    return judged | {KEY: key}
 
 
 def _schema_for(check: _Check, chunk: Chunk) -> RowSchema:
     """The schema, made again when a chunk brings a custom attribute that none before had (XML)."""
-    new = [name for name in chunk.columns if name.startswith(CUSTOM) and name not in check.attributes]
+    new = [name for name in chunk.columns if is_free(name) and name not in check.attributes]
     for name in new:
-        check.attributes[name] = _custom_attribute(check, name.removeprefix(CUSTOM))
+        check.attributes[name] = _attribute(check, name)
     if check.schema is None or new:
         check.schema = RowSchema(check.options, check.attributes)
     return check.schema
+
+
+def _attribute(check: _Check, column: str) -> CustomAttribute:
+    """The definition that the values of a column are checked by; member attributes are texts."""
+    if column.startswith(MEMBER):
+        return CustomAttribute(name=free_name(column))
+    return _custom_attribute(check, free_name(column))
 
 
 def _custom_attribute(check: _Check, name: str) -> CustomAttribute:
@@ -165,9 +221,19 @@ def _custom_attribute(check: _Check, name: str) -> CustomAttribute:
 def _new_attributes(check: _Check) -> tuple[CustomAttribute, ...]:
     """Custom attributes to create: those that the file declares with a type, and those that a valid row fills."""
     declared = [definition.name for definition in check.reader.definitions.values() if definition.type is not None]
-    wanted = dict.fromkeys([*declared, *(name.removeprefix(CUSTOM) for name in sorted(check.filled))])
+    wanted = dict.fromkeys([*declared, *(free_name(name) for name in sorted(check.filled) if name.startswith(CUSTOM))])
     found = {custom_key(name): _custom_attribute(check, name) for name in wanted}
     return tuple(attribute for key, attribute in found.items() if key not in check.known)
+
+
+def _drop_warnings(check: _Check) -> list[str]:
+    """For each column of which values were dropped, how many (R18)."""
+    names = {column: name for name, column in check.reader.columns.items()}
+    return [
+        f"{check.file}: {count:,} {'value' if count == 1 else 'values'} of {names.get(column, column)} did not fit and "
+        f"{'was' if count == 1 else 'were'} dropped; the messages of the rows say which."
+        for column, count in sorted(check.dropped.items())
+    ]
 
 
 def _finish(check: _Check, folder: Path) -> StageSummary:
@@ -180,7 +246,8 @@ def _finish(check: _Check, folder: Path) -> StageSummary:
         reasons=dict(check.reasons),
         columns=check.reader.columns,
         new_attributes=_new_attributes(check),
-        warnings=tuple(check.reader.warnings),
+        member_attributes=tuple(sorted(free_name(name) for name in check.filled if name.startswith(MEMBER))),
+        warnings=(*check.reader.warnings, *_drop_warnings(check)),
         sha256=_digest(valid_file(folder), rejected_file(folder)),
     )
     aside = _part(summary_file(folder))
@@ -202,7 +269,14 @@ def _part(file: Path) -> Path:
 
 def _rejected_table(rejections: list[Rejection]) -> pa.Table:
     rows = [
-        {"row": bad.row, "reason": bad.reason.value, "message": bad.message, "fields": list(bad.fields)}
+        {
+            "row": bad.row,
+            "reason": bad.reason.value,
+            "message": bad.message,
+            "fields": list(bad.fields),
+            "match_kind": bad.key and bad.key[0],
+            "match_key": bad.key and bad.key[1],
+        }
         for bad in rejections
     ]
     return pa.Table.from_pylist(rows, REJECTED_SCHEMA)

@@ -105,16 +105,38 @@ GROUPS = "groups"
 CUSTOM = "custom."
 """Prefix of a custom attribute's name among the changes of a row, as in ``custom.Favourite colour``."""
 
+MEMBER = "member."
+"""Prefix of a member attribute's name among the changes of a row, as in ``member.Shop``."""
+
 
 def custom_key(name: str) -> str:
-    """The form in which names of custom attributes are compared (R17)."""
+    """The form in which names of custom and member attributes are compared (R17)."""
     return name.lower()
+
+
+def is_free(column: str) -> bool:
+    """Whether a column fills a custom or a member attribute, whose names are not in the catalogue."""
+    return column.startswith((CUSTOM, MEMBER))
+
+
+def free_name(column: str) -> str:
+    """The name of the custom or member attribute that a column fills."""
+    return column.partition(".")[2]
 
 
 def custom_header(name: str) -> str:
     """The CSV header of a custom attribute, as exports spell it (R17)."""
+    return _named_header("user.CustomAttribute", name)
+
+
+def member_header(name: str) -> str:
+    """The CSV header of a member attribute, as exports spell it."""
+    return _named_header("member", name)
+
+
+def _named_header(kind: str, name: str) -> str:
     plain = name.isascii() and name.replace("_", "").isalnum()
     if plain:
-        return f"user.CustomAttribute.{name}"
+        return f"{kind}.{name}"
     quote = '"' if "'" in name else "'"
-    return f"user.CustomAttribute[{quote}{name}{quote}]"
+    return f"{kind}[{quote}{name}{quote}]"

@@ -11,7 +11,12 @@ DETECT = "detect"
 class ImportMode(StrEnum):
     """What an import may do to members, contacts and new ones (R20)."""
 
+    ADD = "add"
+    ADD_CONTACTS_AS_MEMBERS = "add-contacts-as-members"
+    UPDATE_CURRENT_MEMBERS = "update-current-members"
     ADD_AND_UPDATE = "add-and-update"
+    REPLACE = "replace"
+    REMOVE = "remove"
 
 
 class FileType(StrEnum):
@@ -33,3 +38,18 @@ class MangledIdentifiers(StrEnum):
 
     REJECT = "reject"
     ACCEPT = "accept"
+
+
+class InvalidValues(StrEnum):
+    """What becomes of a value that does not fit, unless it is an address or the identifier (R18)."""
+
+    REJECT = "reject"
+    DROP = "drop"
+
+
+class UpdateRule(StrEnum):
+    """When a value of a row is written (R19)."""
+
+    IF_NEW_NOT_BLANK = "if-new-not-blank"
+    ALWAYS = "always"
+    IF_STORED_BLANK = "if-stored-blank"

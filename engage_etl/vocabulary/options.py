@@ -7,7 +7,9 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engage_etl.vocabulary.choices import Duplicates, FileType, ImportMode, MangledIdentifiers
+from engage_etl.vocabulary.choices import Duplicates, FileType, ImportMode, InvalidValues, MangledIdentifiers
+from engage_etl.vocabulary.import_modes import MODES, ModeRules
+from engage_etl.vocabulary.update_rules import UpdateRules
 
 SEPARATORS = (",", ";", "\t", "|")
 ALPHANUMERIC = "alphanumeric"
@@ -66,8 +68,14 @@ class ImportOptions(BaseModel):
     character_set: str | None = Field(
         None, description="Encoding of a CSV file; detected where it is not stated (R24)."
     )
+    update_rule: tuple[str, ...] = Field(
+        (), description="When values are written: a rule for all fields, and FIELD=RULE for single ones (R19)."
+    )
     duplicates: Duplicates = Field(
         Duplicates.LAST, description="Rows with one match key: the last one counts, or all are rejected (R10)."
+    )
+    link_unidentified: bool = Field(
+        False, description="Give the identifier of a new row to the contact without one that has its address (R12)."
     )
     identifier_pattern: str | None = Field(
         None, description="alphanumeric, or a regular expression for the whole identifier (R14)."
@@ -75,10 +83,36 @@ class ImportOptions(BaseModel):
     mangled_identifiers: MangledIdentifiers = Field(
         MangledIdentifiers.REJECT, description="Identifiers that a spreadsheet has mangled, like 1.23E+11 (R15)."
     )
+    invalid_values: InvalidValues = Field(
+        InvalidValues.REJECT,
+        description="A value that does not fit rejects its row, or is dropped; addresses and identifiers reject (R18).",
+    )
+    ignore_unsubscribed: bool = Field(False, description="Skip rows of members who left this group (R21).")
+    ignore_deactivated: bool = Field(
+        False, description="Skip rows of contacts that were switched off after delivery failures (R21)."
+    )
     max_rejected: str | None = Field(
         None,
         description="Stop after the plan past this many rejected rows: 5% or 100 (R34). Default: over half, at least ten.",
     )
+
+    @property
+    def mode_rules(self) -> ModeRules:
+        """What the import mode does (R20)."""
+        return MODES[self.import_mode]
+
+    @property
+    def update_rules(self) -> UpdateRules:
+        """When the value of which field is written (R19)."""
+        return UpdateRules.parse(self.update_rule)
+
+    @field_validator("update_rule", mode="before")
+    @classmethod
+    def _check_update_rule(cls, value: object) -> object:
+        texts = (value,) if isinstance(value, str) else value
+        if isinstance(texts, (tuple, list)):
+            UpdateRules.parse(tuple(map(str, texts)))
+        return texts
 
     @field_validator("separator")
     @classmethod
@@ -125,5 +159,6 @@ __all__ = [
     "FileType",
     "ImportMode",
     "ImportOptions",
+    "InvalidValues",
     "MangledIdentifiers",
 ]
