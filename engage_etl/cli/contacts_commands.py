@@ -74,7 +74,7 @@ def _condition(
 def _described_membership(membership: dict[str, Any]) -> str:
     told = [f"{name}: {value}" for name, value in membership["attributes"].items()]
     told += [f"unsubscribed since {membership['unsubscribed_at']}"] if membership["unsubscribed_at"] else []
-    return membership["group"] + (f" ({'; '.join(told)})" if told else "")
+    return f"{membership['group']} ({'; '.join(told)})" if told else str(membership["group"])
 
 
 def _print_contact(contact: dict[str, Any]) -> None:
