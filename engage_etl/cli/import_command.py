@@ -49,7 +49,7 @@ def _words(choices: Iterable[str]) -> str:
 
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV or XML files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files.")],
     group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
     use_external_identifier: Annotated[
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")
@@ -107,7 +107,7 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 3 if rows were rejected.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import CSV or XML files: update the contacts that match, create new ones that have an address."""
+    """Import CSV or XML files, or lists of addresses: update the contacts that match, create new ones that have an address."""
     given = {
         "group": group,
         "use_external_identifier": use_external_identifier,

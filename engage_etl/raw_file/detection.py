@@ -29,6 +29,9 @@ _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)
 _LINE_END = re.compile(rb"[\r\n]")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _BEYOND_ASCII = re.compile(rb"[^\n]*[\x80-\xff][^\n]*\n?")
+_LISTED = re.compile(r"[\r\n]*(?:[^\s@,;|\"]+@[^\s@,;|\"]+|\+?[0-9]{5,20})[\t ]*(?:[\r\n]|\Z)")
+"""A first line that is one address: a text list."""
+
 _UNFIT = re.compile("[\udc80-\udcff]")
 _FIT = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
@@ -48,7 +51,13 @@ def detect_format(path: Path, name: str, options: ImportOptions) -> FileFormat:
     if file_type is FileType.XML:
         return _xml_format(sample, type_by)
     character_set, set_by = _character_set(path, sample, options)
-    separator, separator_by = _separator(sample.decode(character_set, "replace"), options)
+    text = sample.decode(character_set, "replace").removeprefix("\ufeff")
+    if options.file_type is None and _LISTED.match(text):
+        file_type, type_by = FileType.TEXT, "detected (the first line is an address, not a header)"
+    if file_type is FileType.TEXT:
+        detection = {"file_type": type_by, "character_set": set_by}
+        return FileFormat(file_type=file_type, separator=None, character_set=character_set, detection=detection)
+    separator, separator_by = _separator(text, options)
     return FileFormat(
         file_type=file_type,
         separator=separator,
@@ -79,7 +88,7 @@ def _file_type(sample: bytes, name: str, options: ImportOptions) -> tuple[FileTy
     if _is_binary(sample[:1000]):
         raise FileError(
             FileErrorCode.FILE_TYPE_UNKNOWN,
-            f"{name}: the file is neither text nor XML; expected CSV or XML. Export it as one of these.",
+            f"{name}: the file is neither text nor XML; expected CSV, XML or a text list. Export it as one of these.",
         )
     return FileType.CSV, "detected (text)"
 
@@ -178,7 +187,7 @@ def _separator(text: str, options: ImportOptions) -> tuple[str, str]:
         return options.separator, STATED
     counts: Counter[str] = Counter()
     is_quoted = False
-    for character in text.removeprefix("\ufeff"):
+    for character in text:
         if character == '"':
             is_quoted = not is_quoted
         elif character in "\r\n" and not is_quoted:

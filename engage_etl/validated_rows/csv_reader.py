@@ -118,10 +118,7 @@ class CsvReader:
     def _fault(self, record: Record, width: int) -> str | None:
         """What is wrong with a record whose quotes are right, if anything is."""
         if (offset := self._lines.undecodable_offset(record.text)) is not None:
-            return (
-                f"the byte at offset {record.offset + offset} does not fit the encoding {self._lines.character_set}; "
-                "state the right one with --character-set"
-            )
+            return self._lines.unfit(record.offset + offset)
         if record.cells is not None and len(record.cells) != width:
             return f"it has {_counted(len(record.cells), 'cell')} and the header has {width}"
         return _NUL if "\0" in record.text else None

@@ -71,6 +71,13 @@ class PhysicalLines:
         found = UNDECODABLE.search(text)
         return None if found is None else self.length(text[: found.start()])
 
+    def unfit(self, offset: int) -> str:
+        """What is wrong with a byte that does not fit. offset: of the byte in the file."""
+        return (
+            f"the byte at offset {offset} does not fit the encoding {self.character_set}; "
+            "state the right one with --character-set"
+        )
+
     @cached_property
     def _codec(self) -> str:
         return codecs.lookup(self.character_set).name

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engage_etl.validated_rows.csv_reader import CsvReader
 from engage_etl.validated_rows.records import RecordReader
+from engage_etl.validated_rows.text_reader import TextReader
 from engage_etl.validated_rows.xml_reader import XmlReader
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import FileType, ImportOptions
@@ -20,6 +21,8 @@ def open_reader(
     """
     if format.file_type is FileType.XML:
         return XmlReader(path, name=name)
+    if format.file_type is FileType.TEXT:
+        return TextReader(path, name=name, character_set=format.character_set, options=options)
     assert format.separator is not None, "a CSV file has a separator"
     return CsvReader(
         path,

@@ -24,6 +24,7 @@ class FileType(StrEnum):
 
     CSV = "csv"
     XML = "xml"
+    TEXT = "text"
 
 
 class Duplicates(StrEnum):

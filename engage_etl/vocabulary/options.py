@@ -63,7 +63,9 @@ class ImportOptions(BaseModel):
     import_mode: ImportMode = Field(
         ImportMode.ADD_AND_UPDATE, description="What may happen to members, contacts and new ones (R20)."
     )
-    file_type: FileType | None = Field(None, description="csv or xml; detected where it is not stated.")
+    file_type: FileType | None = Field(
+        None, description="csv, xml or text (a list of addresses); detected where it is not stated."
+    )
     separator: str | None = Field(None, description="Separator of a CSV file; detected where it is not stated (R24).")
     character_set: str | None = Field(
         None, description="Encoding of a CSV file; detected where it is not stated (R24)."
