@@ -36,6 +36,13 @@ class Settings(BaseSettings):
     chunk_rows: int = Field(20_000, ge=1, description="Rows that are read, checked and written at a time.")
     sample_rows: int = Field(20, ge=0, description="Rows of the (masked) sample tables in the web UI.")
     max_cell_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Bytes that one cell of a CSV file may have.")
+    max_archive_entries: int = Field(1000, ge=1, description="Files that a ZIP archive may hold (R26).")
+    max_expanded_bytes: int = Field(
+        20 * 1024**3, ge=1024, description="Bytes that may come out of one compressed file (R26)."
+    )
+    max_expansion_ratio: int = Field(
+        200, ge=2, description="How many times its compressed size a file may expand to, past 10 MiB (R26)."
+    )
     sensor_interval: int = Field(2, ge=1, description="Seconds between two looks at the drop folders.")
     settle_time: float = Field(
         1.0, ge=0, description="Seconds that a dropped file must have stopped growing before it is taken."

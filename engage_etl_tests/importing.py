@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 from sqlalchemy import select
 
 from engage_etl.applied_updates.stage import apply_updates
+from engage_etl.errors import FileError
 from engage_etl.match_plan.stage import make_plan
+from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.stage_run import finish_import, import_stage
 from engage_etl.store.contacts import find_contacts
@@ -41,7 +44,9 @@ class Importing:
             create_group(connection, GROUP)
         return cls(store, folder)
 
-    def register(self, content: str | bytes | Path, *, name: str = "contacts.csv", **options: Any) -> str:
+    def register(
+        self, content: str | bytes | Path, *, name: str = "contacts.csv", entry: str | None = None, **options: Any
+    ) -> str:
         """Write the content to a file and register it; matched on the identifier unless told otherwise."""
         if isinstance(content, Path):
             file = content
@@ -50,7 +55,7 @@ class Importing:
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         given = ImportOptions(**{"group": GROUP, "use_external_identifier": True} | options)
         with self.store.engine.begin() as connection:
-            return register_import(connection, file, given)
+            return register_import(connection, file, given, entry=entry)
 
     def run(self, import_id: str, stages: tuple[Any, ...] = STAGES) -> Import:
         """Run stages, each with the import's lock, as the assets do."""
@@ -67,6 +72,16 @@ class Importing:
         import_id = self.register(content, name=name, **options)
         self.run(import_id)
         return self.entry(import_id)
+
+    def arrive(self, file: Path, **options: Any) -> list[Import]:
+        """Import a file that may be an archive; a file error ends the import that has it."""
+        given = ImportOptions(**{"group": GROUP, "use_external_identifier": True} | options)
+        with self.store.engine.begin() as connection:
+            ids = register_arrival(connection, self.store.settings, file, given)
+        for import_id in ids:
+            with suppress(FileError):
+                self.run(import_id)
+        return [self.entry(import_id) for import_id in ids]
 
     def plan(self, content: str | bytes | Path, *, name: str = "contacts.csv", **options: Any) -> Import:
         """Import a file up to its plan."""

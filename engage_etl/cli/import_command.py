@@ -49,7 +49,9 @@ def _words(choices: Iterable[str]) -> str:
 
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz or .zip.")
+    ],
     group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
     use_external_identifier: Annotated[
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")

@@ -8,9 +8,10 @@ from pathlib import Path
 from engage_etl.cli.details import keep_details
 from engage_etl.cli.progress import import_progress
 from engage_etl.errors import ImportBusy, ImportEnded
+from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, import_lock, mark_failed, register_import
+from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.run_import import list_runs, run_imports
 from engage_etl.vocabulary.options import ImportOptions
@@ -25,12 +26,13 @@ class _Interrupted(ImportEnded):
 
 
 def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> list[Import]:
-    """Import files one after the other, each as a Dagster run of its own; returns how each ended.
+    """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
     Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
     """
     with store.engine.begin() as connection:
-        ids = [register_import(connection, file.absolute(), options) for file in files]
+        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
+        ids = [import_id for arrival in arrivals for import_id in arrival]
         entries = [find_import(connection, import_id) for import_id in ids]
     is_interrupted = False
     with import_progress([entry.file for entry in entries]) as progress:

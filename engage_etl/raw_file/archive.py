@@ -57,7 +57,7 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
 def _copy(source: Path, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     aside = target.with_name(target.name + ".part")
-    with source.open("rb") as reading, open(aside, "wb", opener=_private) as writing:
+    with source.open("rb") as reading, open(aside, "wb", opener=private_file) as writing:
         while block := reading.read(_BLOCK):
             digest.update(block)
             size += len(block)
@@ -68,8 +68,8 @@ def _copy(source: Path, target: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _private(path: str, flags: int) -> int:
-    """Create a file that only its owner can read."""
+def private_file(path: str, flags: int) -> int:
+    """Open a file as one that only its owner can read, for ``open(..., opener=...)``."""
     return os.open(path, flags, 0o600)
 
 

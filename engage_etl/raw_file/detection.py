@@ -20,10 +20,8 @@ _TELLING = 64 * 1024
 _MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _SINGLE_BYTE = ["cp1252", "iso8859_15", "iso8859_1"]
 _OTHER_SOFTWARE = {
-    b"PK\x03\x04": "an Excel workbook or a ZIP archive; save the sheet as CSV, or unpack the archive",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the sheet as CSV",
     b"%PDF": "a PDF; export the data as CSV or XML",
-    b"\x1f\x8b": "a gzip archive; unpack it",
 }
 _XML_ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _LINE_END = re.compile(rb"[\r\n]")

@@ -9,9 +9,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, update_import
+from engage_etl.store.imports import Import, find_import, imports_of_arrival, update_import
 from engage_etl.vocabulary.outcomes import Status
 
 _FOLDERS = {
@@ -27,31 +29,44 @@ _PRIVATE_FOLDER = 0o700
 def settle_file(store: Store, import_id: str) -> Path | None:
     """Put the dropped file of an import that ended into ``<data>/done|failed/<automation>/<import id>/``.
 
+    An archive waits until all of its imports have ended, and fails if one of them does; the id is that of the first.
     Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
     from ``failed/`` to ``done/``. Nothing is ever overwritten.
 
     Returns:
         Where the file is; None if the import has not ended, was started by hand, or its file is gone.
     """
-    with store.engine.connect() as connection:
+    with store.engine.begin() as connection:
         entry = find_import(connection, import_id)
-    kind = _FOLDERS.get(entry.status)
-    if kind is None or entry.claimed_path is None:
-        return None
-    folder = store.settings.root / kind / (entry.automation or "manual") / import_id
-    settled = _settle(entry, folder)
-    if settled is None:
-        return None
-    _put_report_beside(store.settings, entry, folder)
-    if str(settled) != entry.settled_path:
-        with store.engine.begin() as connection:
-            update_import(connection, import_id, settled_path=str(settled))
+        if entry.claimed_path is None:
+            return None
+        # Two imports of one archive may end in the same moment.
+        key = func.hashtextextended(f"settle {entry.claimed_path}", 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))
+        entries = imports_of_arrival(connection, find_import(connection, import_id))
+        kinds = {_FOLDERS.get(one.status) for one in entries}
+        if None in kinds:
+            return None
+        kind = "failed" if "failed" in kinds else "done"
+        folder = store.settings.root / kind / (entry.automation or "manual") / _folder_name(entry)
+        settled = _settle(entry, folder)
+        if settled is None:
+            return None
+        for one in entries:
+            _put_report_beside(store.settings, one, folder, is_alone=len(entries) == 1)
+            if str(settled) != one.settled_path:
+                update_import(connection, one.import_id, settled_path=str(settled))
     return settled
+
+
+def _folder_name(entry: Import) -> str:
+    """The id of the import; of an archive that of the first, after which its claimed file is named."""
+    return Path(entry.claimed_path or "").parent.name if entry.entry is not None else entry.import_id
 
 
 def _settle(entry: Import, folder: Path) -> Path | None:
     """Move the file from where it is; None if it is nowhere."""
-    target = folder / entry.file
+    target = folder / entry.arrived_name
     for source in (Path(path) for path in (entry.claimed_path, entry.settled_path) if path):
         if source.parent == folder and source.is_file():
             return source
@@ -106,18 +121,20 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_emptied(folder: Path) -> None:
-    """Remove a folder that was made for one file and now holds nothing but the way to the report, if that."""
-    link = folder / _REPORT
-    if link.is_symlink() and [path.name for path in folder.iterdir()] == [_REPORT]:
-        link.unlink()
+    """Remove a folder that was made for one file and now holds nothing but the ways to reports, if that."""
+    rest = list(folder.iterdir())
+    if all(path.is_symlink() and path.name.startswith(_REPORT) for path in rest):
+        for link in rest:
+            link.unlink()
     with suppress(OSError):
         folder.rmdir()
 
 
-def _put_report_beside(settings: Settings, entry: Import, folder: Path) -> None:
+def _put_report_beside(settings: Settings, entry: Import, folder: Path, *, is_alone: bool) -> None:
     """A relative link to the report folder, or a copy where the file system has no links."""
     report = settings.report_dir(entry.import_id)
-    beside = folder / (_REPORT if entry.file != _REPORT else f"{_REPORT}-folder")
+    name = _REPORT if is_alone else f"{_REPORT}.{entry.import_id}"
+    beside = folder / (name if entry.arrived_name != name else f"{name}-folder")
     if not report.is_dir():
         return
     if beside.is_symlink():

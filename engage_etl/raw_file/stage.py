@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from engage_etl.raw_file.archive import archive_bytes
+from engage_etl.raw_file.archive import ArchivedFile, archive_bytes
 from engage_etl.raw_file.detection import detect_format
+from engage_etl.raw_file.unpacking import archive_entries, is_gzip, is_zip, unpack_entry, unpack_gzip
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, record_file, update_import, void_plan
@@ -33,21 +35,56 @@ def archive_raw_file(store: Store, import_id: str) -> ImportFile:
     return record
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of an arrival. path: of what is read; sha256, bytes: of what arrived; compression: in words."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    compression: str | None = None
+
+
 def _archive(store: Store, entry: Import, recorded: ImportFile | None) -> ImportFile:
-    folder = store.settings.import_dir(entry.import_id)
-    source = entry.arrived_path
-    if recorded is not None and not source.exists():
-        source = store.settings.root / recorded.archived_path
-    archived = archive_bytes(source, folder, entry.file)
-    found = detect_format(archived.path, entry.file, entry.import_options)
+    kept = _keep(store, entry, recorded)
+    found = detect_format(kept.path, entry.file, entry.import_options)
+    compression = {"compression": kept.compression} if kept.compression else {}
     return ImportFile(
         import_id=entry.import_id,
-        sha256=archived.sha256,
-        bytes=archived.bytes,
+        sha256=kept.sha256,
+        bytes=kept.bytes,
         arrived_at=entry.received_at,
-        archived_path=str(Path(archived.path).relative_to(store.settings.root)),
+        archived_path=str(kept.path.relative_to(store.settings.root)),
         file_type=found.file_type.value,
         separator=found.separator,
         character_set=found.character_set,
-        detection=found.detection,
+        detection=found.detection | compression,
     )
+
+
+def _keep(store: Store, entry: Import, recorded: ImportFile | None) -> _Kept:
+    """Keep what arrived, and unpack it if it is compressed (R26, R28)."""
+    folder, source = store.settings.import_dir(entry.import_id), entry.arrived_path
+    if recorded is not None and not source.exists():
+        path, compression = store.settings.root / recorded.archived_path, recorded.detection.get("compression")
+        if compression is not None and path.exists():
+            return _Kept(path, recorded.sha256, recorded.bytes, compression)
+        source = path
+    if entry.entry is not None and len(archive_entries(source, entry.arrived_name, store.settings)) > 1:
+        # Of an archive of many files each import keeps its own; the archive itself ends in done/ or failed/ (R40).
+        path = unpack_entry(source, entry.entry, folder / "raw", name=entry.file, settings=store.settings)
+        archived = archive_bytes(path, folder, path.name)
+        return _Kept(path, archived.sha256, archived.bytes, f"unpacked from {entry.arrived_name}")
+    archived = archive_bytes(source, folder, entry.arrived_name)
+    return _unpacked(store, entry, archived, folder / "unpacked")
+
+
+def _unpacked(store: Store, entry: Import, archived: ArchivedFile, folder: Path) -> _Kept:
+    settings, path, how = store.settings, archived.path, None
+    if is_gzip(archived.path):
+        path, how = unpack_gzip(archived.path, folder, name=entry.file, settings=settings), "gzip"
+    elif is_zip(archived.path):
+        # Registered without an entry where something is wrong with the archive: that is said here.
+        (inside,) = archive_entries(archived.path, entry.arrived_name, settings)
+        path, how = unpack_entry(archived.path, inside, folder, name=entry.file, settings=settings), "zip"
+    return _Kept(path, archived.sha256, archived.bytes, how)

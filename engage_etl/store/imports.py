@@ -22,6 +22,9 @@ from engage_etl.vocabulary.outcomes import Outcome, Status
 BY_HAND = "manual"
 """First part of the id of an import that no automation started."""
 
+CLAIMED = ".claimed"
+"""Folder inside a drop folder where claimed files wait for their imports."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -60,6 +63,7 @@ class Import:
     planned_at: datetime | None
     applied_at: datetime | None
     ended_at: datetime | None
+    entry: str | None
     left_group: int
 
     @property
@@ -71,6 +75,11 @@ class Import:
     def arrived_path(self) -> Path:
         """Where the file waits to be read: claimed from a drop folder, or where it was found."""
         return Path(self.claimed_path or self.source_path)
+
+    @property
+    def arrived_name(self) -> str:
+        """Name of the file as it arrived; of an archive, where ``file`` names the entry too."""
+        return Path(self.source_path).name
 
     def outcome_counts(self) -> dict[str, int]:
         """Rows by outcome, all five."""
@@ -121,10 +130,12 @@ def register_import(
     claimed_path: Path | None = None,
     modified_at: datetime | None = None,
     import_id: str | None = None,
+    entry: str | None = None,
 ) -> str:
-    """Enter an arrival into the register; status ``received``.
+    """Enter an import into the register; status ``received``.
 
-    claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``.
+    claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``; entry: the file inside
+    the archive ``source`` that is imported.
 
     Returns:
         The id of the import.
@@ -134,7 +145,8 @@ def register_import(
         insert(import_register).values(
             import_id=import_id,
             automation=automation,
-            file=source.name,
+            file=source.name if entry is None else f"{source.name}/{entry}",
+            entry=entry,
             source_path=str(source),
             claimed_path=str(claimed_path) if claimed_path else None,
             is_claimed=claimed_path is None,
@@ -179,6 +191,14 @@ def list_imports(
     if is_settled is not None:
         query = query.where(import_register.c.settled_path.is_not(None) == is_settled)
     return [_as_import(row) for row in connection.execute(query.limit(limit))]
+
+
+def imports_of_arrival(connection: Connection, entry: Import) -> list[Import]:
+    """The imports that one dropped file brought, itself among them: several, if it is an archive."""
+    if entry.claimed_path is None or entry.entry is None:
+        return [entry]
+    query = select(*_COLUMNS).where(import_register.c.claimed_path == entry.claimed_path)
+    return [_as_import(row) for row in connection.execute(query.order_by(import_register.c.import_id))]
 
 
 def update_import(connection: Connection, import_id: str, **values: Any) -> None:

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from sqlalchemy import delete, func, select
 
+from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, list_imports, mark_claimed, new_import_id, register_import
+from engage_etl.store.imports import Import, find_import, list_imports, mark_claimed
 from engage_etl.store.tables import import_register
 from engage_etl.triggers.automations import Automation
 from engage_etl.vocabulary.outcomes import Status
 
-CLAIMED = ".claimed"
 _MOST_AT_ONCE = 500
 """Files claimed in one look, so that it stays far below the 60 seconds of a tick; the others are next."""
 _ONE_LOOK_AT_A_TIME = func.hashtextextended("engage-etl arrivals", 0)
@@ -114,7 +114,7 @@ def _take(
             state = _see(file, before.get(str(file)), now)
             is_whole = str(file) in before and now - state.since >= store.settings.settle_time
             if is_whole and len(taken) < _MOST_AT_ONCE and not _is_open_for_writing(file):
-                taken.append(_claim(store, automation, file))
+                taken.extend(_claim(store, automation, file))
             else:
                 seen[str(file)] = state
     return taken, seen
@@ -184,22 +184,17 @@ def _complaints(path: Path, complain: Complain) -> Iterator[None]:
         complain(f"{path} cannot be taken: its modification time is out of range ({error}).")
 
 
-def _claim(store: Store, automation: Automation, file: Path) -> str:
-    import_id = new_import_id(file.name, automation.name)
+def _claim(store: Store, automation: Automation, file: Path) -> list[str]:
+    """Register and claim a file; returns the ids of its imports: several, if it is an archive (R26)."""
     modified = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     with store.engine.begin() as connection:
-        register_import(
-            connection,
-            file,
-            automation.options,
-            automation=automation.name,
-            claimed_path=file.parent / CLAIMED / import_id / file.name,
-            modified_at=modified,
-            import_id=import_id,
+        ids = register_arrival(
+            connection, store.settings, file, automation.options, automation=automation.name, modified_at=modified
         )
-        entry = find_import(connection, import_id)
-    _finish_claim(store, entry)
-    return import_id
+        entries = [find_import(connection, import_id) for import_id in ids]
+    for entry in entries:
+        _finish_claim(store, entry)
+    return ids
 
 
 def _finish_claim(store: Store, entry: Import) -> None:

@@ -12,7 +12,7 @@ from engage_etl.errors import EngageError, ImportEnded
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, is_alive, list_imports, mark_failed, update_import
+from engage_etl.store.imports import Import, imports_of_arrival, is_alive, list_imports, mark_failed, update_import
 from engage_etl.triggers.runs import runs_by_import
 from engage_etl.vocabulary.outcomes import Status
 
@@ -60,6 +60,8 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
     with store.engine.connect() as connection:
         ended = list_imports(connection, statuses=_ENDED, is_claimed=True, is_settled=False)
         ended = [entry for entry in ended if entry.automation and not is_alive(connection, entry.import_id)]
+        # The file of an archive waits for the last of its imports.
+        ended = [entry for entry in ended if all(one.status in _ENDED for one in imports_of_arrival(connection, entry))]
     for entry in ended:
         try:
             # Without its file, which people may have taken away, there is nothing left to do but to look once more.

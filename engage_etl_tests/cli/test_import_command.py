@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,26 @@ def test_the_terminal_shows_counts_reasons_and_the_sentence(
     for words in ("some [file].csv", "applied", "address_invalid", 'row 3: user.Email is "n…s"', "Report:"):
         assert words in ended.out
     assert "rejected.csv" in ended.err
+
+
+def test_an_archive_of_many_files_gives_a_list_and_all_options_work(
+    importing: Importing, settings: Settings, tmp_path: Path
+) -> None:
+    """R26: each entry is an import of its own; the exit code is the worst. R12, R18-R21 by their options."""
+    importing.seed("user.Email,user.Identifier,user.FirstName\na@x.org,1,Ann\n")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.csv", "user.Identifier,user.FirstName,user.Title\n1,,99\n")
+        archive.writestr("b.csv", "nonsense\n")
+    ended = engage_etl(
+        settings, "import", tmp_path / "all.zip", "--group", GROUP, "--use-external-identifier", "--json",
+        "--import-mode", "update-current-members", "--update-rule", "always", "--update-rule", "title=if-stored-blank",
+        "--invalid-values", "drop", "--link-unidentified", "--ignore-unsubscribed", "--ignore-deactivated",
+    )  # fmt: skip
+    assert ended.code == 1, ended.err
+    first, second = ended.json
+    assert (first["file"], first["status"], first["updated"]) == ("all.zip/a.csv", "applied", 1)
+    assert first["warnings"] == [
+        "all.zip/a.csv: 1 value of user.Title did not fit and was dropped; the messages of the rows say which."
+    ]
+    assert (second["file"], second["error"]["code"]) == ("all.zip/b.csv", "header_invalid")
+    assert importing.column("first_name", "title") == [(None, None)]

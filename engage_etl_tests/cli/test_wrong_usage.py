@@ -10,9 +10,9 @@ from engage_etl_tests.cli.commands import engage_etl
 
 IMPORT = ("import", __file__, "--group", "g")
 WRONG = [
-    ((*IMPORT, "--file-type", "XMLL"), ("--file-type 'XMLL'", "csv or xml or detect", "Did you mean xml?")),
+    ((*IMPORT, "--file-type", "XMLL"), ("--file-type 'XMLL'", "csv or xml or text or detect", "Did you mean xml?")),
     ((*IMPORT, "--duplicates", "lst"), ("--duplicates 'lst'", "last or reject", "Did you mean last?")),
-    ((*IMPORT, "--import-mode", "replace"), ("--import-mode 'replace'", "expected add-and-update")),
+    ((*IMPORT, "--import-mode", "replce"), ("--import-mode 'replce'", "Did you mean replace?")),
     ((*IMPORT, "--mangled-identifiers", "acept"), ("'acept'", "reject or accept", "Did you mean accept?")),
     ((*IMPORT, "--character-set", "ISO8859-15x"), ("'ISO8859-15x'", "Did you mean ISO-8859-15?")),
     ((*IMPORT, "--max-rejected", "101%"), ("--max-rejected '101%'", "a share like 5%")),
@@ -27,7 +27,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: value[-1].encode("ascii", "replace").decode())
+@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: value[-1].encode("ascii", "replce").decode())
 def test_a_wrong_call_is_one_sentence(settings: Settings, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
     ended = engage_etl(settings, *arguments)
     assert (ended.code, ended.out) == (2, "")

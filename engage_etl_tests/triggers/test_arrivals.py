@@ -10,8 +10,8 @@ import pytest
 
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, list_imports, register_import
-from engage_etl.triggers.arrivals import CLAIMED, Look, folders_without_automation, recover_claims, take_arrivals
+from engage_etl.store.imports import CLAIMED, Import, find_import, list_imports, register_import
+from engage_etl.triggers.arrivals import Look, folders_without_automation, recover_claims, take_arrivals
 from engage_etl.triggers.automations import Automation
 from engage_etl.vocabulary.options import ImportOptions
 

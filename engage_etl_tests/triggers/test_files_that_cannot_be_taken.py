@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, list_imports
-from engage_etl.triggers.arrivals import CLAIMED, Look, files_without_folder, take_arrivals
+from engage_etl.store.imports import CLAIMED, Import, list_imports
+from engage_etl.triggers.arrivals import Look, files_without_folder, take_arrivals
 from engage_etl.triggers.automations import Automation
 from engage_etl.vocabulary.options import ImportOptions
 
