@@ -27,7 +27,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: value[-1].encode("ascii", "replce").decode())
+@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=lambda value: value[-1].encode("ascii", "replace").decode())
 def test_a_wrong_call_is_one_sentence(settings: Settings, arguments: tuple[str, ...], parts: tuple[str, ...]) -> None:
     ended = engage_etl(settings, *arguments)
     assert (ended.code, ended.out) == (2, "")
