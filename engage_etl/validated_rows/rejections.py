@@ -57,7 +57,10 @@ def _fault(failure: Failure, values: Mapping[str, str | None], names: Mapping[st
         what = "identifier" if failure.rule.reason is Reason.IDENTIFIER_MISSING else "address"
         return f"the row has no {what}; expected {failure.rule.expected}"
     name = names.get(failure.column, failure.column)
-    return f'{name} is "{_shown(failure.column, values[failure.column] or "")}", expected {failure.rule.expected}'
+    value = values[failure.column] or ""
+    hint = failure.rule.hint(value)
+    told = f'{name} is "{_shown(failure.column, value)}", expected {failure.rule.expected}'
+    return f"{told} ({hint})" if hint else told
 
 
 def _shown(column: str, value: str) -> str:

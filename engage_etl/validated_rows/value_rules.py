@@ -6,18 +6,18 @@ A blank value or a lacking one passes every rule here: whether it may be blank i
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pycountry
 from email_validator import EmailNotValidError, validate_email
 
+from engage_etl.validated_rows.code_lists import country_codes, language_codes, time_zones
+from engage_etl.validated_rows.hints import hint, is_invisible
 from engage_etl.vocabulary.attributes import LONGEST_TEXT, Attribute, CustomType, Kind
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ALPHANUMERIC, ImportOptions, MangledIdentifiers
@@ -31,27 +31,33 @@ PLAIN_EMAIL = re.compile(
 """Plain ASCII addresses; whatever it accepts, email-validator accepts too, which takes a hundred times longer."""
 
 _MOBILE = re.compile(r"\+?[1-9][0-9]{4,14}")
-_IDENTIFIER = re.compile(rf"[^\s\x00-\x1f\x7f-\x9f]{{1,{LONGEST_TEXT}}}")
-_MANGLED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}")
+# Spreadsheets always write the sign of the exponent: 12E3 is an identifier that somebody chose.
+_MANGLED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]{1,3}")
 _PARTNER_ID = re.compile(r"[0-9]{1,5}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|[+-](?:(?:0[0-9]|1[0-3]):[0-5][0-9]|14:00))?"
 )
 _NUMBER = re.compile(r"[+-]?[0-9]{1,100}(?:\.[0-9]{1,100})?")
 
 Accept = Callable[[str], bool]
+_ALLOWED_NAMED = 20
 EXPORT_AS_TEXT = "format the column as text in the spreadsheet before the values are entered, export it again"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule for the values of a column. name: unique in the column; expected: in words; accept: judges one value."""
+    """One rule for the values of a column.
+
+    name: unique in the column; expected: in words; accept: judges one value; hint: what a value that fails was probably
+    meant to be, for the message.
+    """
 
     name: str
     reason: Reason
     expected: str
     accept: Accept
+    hint: Callable[[str], str | None] = lambda _: None
 
     def passes(self, values: pd.Series) -> pd.Series:
         """Which values pass; each distinct value is judged once."""
@@ -66,24 +72,29 @@ def attribute_rules(attribute: Attribute, options: ImportOptions) -> list[Rule]:
     if attribute.kind is Kind.IDENTIFIER:
         return _identifier_rules(attribute, options)
     reason = Reason.ADDRESS_INVALID if attribute.is_address else Reason.VALUE_INVALID
-    return [Rule("value", reason, attribute.expected, _ACCEPT[attribute.kind])]
+    return [Rule("value", reason, attribute.expected, _ACCEPT[attribute.kind], partial(hint, attribute.kind))]
 
 
 def custom_rules(attribute: CustomAttribute) -> list[Rule]:
     """The rules for a custom attribute (R17)."""
-    rules = [Rule("type", Reason.VALUE_INVALID, _CUSTOM_EXPECTED[attribute.type], _ACCEPT_CUSTOM[attribute.type])]
+    kind = attribute.type
+    accept, expected = _ACCEPT_CUSTOM[kind], _CUSTOM_EXPECTED[kind]
+    rules = [Rule("type", Reason.VALUE_INVALID, expected, accept, partial(hint, kind))]
     if attribute.allowed_values is not None:
         allowed = frozenset(attribute.allowed_values)
-        expected = f"one of {', '.join(attribute.allowed_values)}"
+        more = len(attribute.allowed_values) - _ALLOWED_NAMED
+        expected = f"one of {', '.join(attribute.allowed_values[:_ALLOWED_NAMED])}" + (
+            f" and {more} others" if more > 0 else ""
+        )
         rules.append(Rule("enumeration", Reason.VALUE_INVALID, expected, allowed.__contains__))
     return rules
 
 
 def _identifier_rules(attribute: Attribute, options: ImportOptions) -> list[Rule]:
-    well_formed, expected = _IDENTIFIER, attribute.expected
-    rules = [Rule("form", Reason.IDENTIFIER_MALFORMED, expected, _full_match(well_formed))]
+    named = partial(hint, attribute.kind)
+    rules = [Rule("form", Reason.IDENTIFIER_MALFORMED, attribute.expected, is_identifier, named)]
     if options.identifier_pattern == ALPHANUMERIC:
-        rules.append(Rule("pattern", Reason.IDENTIFIER_MALFORMED, "letters and digits only", str.isalnum))
+        rules.append(Rule("pattern", Reason.IDENTIFIER_MALFORMED, "letters and digits only", is_alphanumeric))
     elif options.identifier_pattern is not None:
         wanted = f"a text that matches {options.identifier_pattern}"
         narrower = _full_match(re.compile(options.identifier_pattern))
@@ -98,13 +109,25 @@ def _full_match(pattern: re.Pattern[str]) -> Accept:
     return lambda value: pattern.fullmatch(value) is not None
 
 
+def is_identifier(value: str) -> bool:
+    """Whether a text is an external identifier: not too long, without anything that cannot be seen (R14)."""
+    if value.isascii():
+        return len(value) <= LONGEST_TEXT and value.isprintable() and " " not in value
+    return len(value) <= LONGEST_TEXT and not any(map(is_invisible, value))
+
+
+def is_alphanumeric(value: str) -> bool:
+    """Whether a text is of letters and decimal digits only, of any script; ``²`` and ``Ⅷ`` are neither (R14)."""
+    return all(character.isalpha() or character.isdecimal() for character in value)
+
+
 def is_email(value: str) -> bool:
     """Whether a text is an e-mail address by its syntax; no DNS look-up (R16)."""
     if PLAIN_EMAIL.match(value):
         return True
     try:
         # test_environment is the library's only switch that lets domains like .test pass.
-        validate_email(value, check_deliverability=False, test_environment=True)
+        validate_email(value, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError:
         return False
     return True
@@ -134,21 +157,6 @@ def is_boolean(value: str) -> bool:
     return value.lower() in ("true", "false", "1", "0")
 
 
-@cache
-def _country_codes() -> frozenset[str]:
-    return frozenset(code for country in pycountry.countries for code in (country.alpha_2, country.alpha_3))
-
-
-@cache
-def _language_codes() -> frozenset[str]:
-    return frozenset(language.alpha_2 for language in pycountry.languages if hasattr(language, "alpha_2"))
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
-
-
 _ACCEPT: dict[Kind, Accept] = {
     Kind.EMAIL: is_email,
     Kind.MOBILE: _full_match(_MOBILE),
@@ -157,9 +165,9 @@ _ACCEPT: dict[Kind, Accept] = {
     Kind.TITLE: frozenset(("1", "2", "-1")).__contains__,
     Kind.DATE: is_date,
     Kind.PARTNER_ID: _full_match(_PARTNER_ID),
-    Kind.COUNTRY: lambda value: value.upper() in _country_codes() and value.isascii(),
-    Kind.LANGUAGE: lambda value: value.lower() in _language_codes() and value.isascii(),
-    Kind.TIME_ZONE: lambda value: value in _time_zones(),
+    Kind.COUNTRY: lambda value: value.upper() in country_codes() and value.isascii(),
+    Kind.LANGUAGE: lambda value: value.lower() in language_codes() and value.isascii(),
+    Kind.TIME_ZONE: lambda value: value in time_zones(),
 }
 _ACCEPT_CUSTOM: dict[CustomType, Accept] = {
     CustomType.STRING: is_text,
