@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engage_etl.settings import Settings
-from engage_etl.vocabulary.attributes import ATTRIBUTES, LONGEST_CUSTOM_NAME, Attribute
+from engage_etl.validated_rows.value_rules import CUSTOM_EXPECTED
+from engage_etl.vocabulary.attributes import ATTRIBUTES, LONGEST_CUSTOM_NAME, Attribute, CustomType
 
 HERE = Path(__file__).parent
 _NOTE = "<!-- Made from the code by `make docs`; do not edit. -->"
@@ -42,6 +43,18 @@ def attributes_page() -> str:
         'colour\']` where the name has spaces or special characters; `<namedattr name="colour">` in XML. Names compare '
         f"regardless of case and have up to {LONGEST_CUSTOM_NAME} characters. One that does not exist yet is created "
         "when the import is applied. In JSON they stand in `custom`, in changes as `custom.<name>`.",
+        "A CSV file cannot say the type of a new one: it is a string. An XML file can, before its first user: "
+        '`<namedattr-definition name="size" type="number"/>`; with `enum="true"` the texts of its elements are the values '
+        "that are allowed, compared exactly. The type of an attribute that exists already stays.",
+        _table(("type", "a value is"), ((f"`{kind}`", CUSTOM_EXPECTED[kind]) for kind in CustomType)),
+        "Attributes of a membership are texts: `member.shop` or `member['Card number']` in CSV, "
+        '`<memberattr name="shop">` in XML.',
+        "## How values are stored and compared",
+        "Texts, addresses and identifiers are stored exactly as given, and a value counts as changed if one character "
+        "differs. Titles, dates, numbers and booleans are compared by value: `1984-02-29` and `1984-02-29T00:00:00Z` are the "
+        "same moment, a date and time without offset means UTC. Country codes are stored in upper, language codes in lower "
+        "case. To find out whose an address is, e-mail addresses compare regardless of case, and mobile numbers without a "
+        "leading `+`; identifiers always compare exactly.",
     )
 
 

@@ -78,7 +78,7 @@ def attribute_rules(attribute: Attribute, options: ImportOptions) -> list[Rule]:
 def custom_rules(attribute: CustomAttribute) -> list[Rule]:
     """The rules for a custom attribute (R17)."""
     kind = attribute.type
-    accept, expected = _ACCEPT_CUSTOM[kind], _CUSTOM_EXPECTED[kind]
+    accept, expected = _ACCEPT_CUSTOM[kind], CUSTOM_EXPECTED[kind]
     rules = [Rule("type", Reason.VALUE_INVALID, expected, accept, partial(hint, kind))]
     if attribute.allowed_values is not None:
         allowed = frozenset(attribute.allowed_values)
@@ -175,7 +175,7 @@ _ACCEPT_CUSTOM: dict[CustomType, Accept] = {
     CustomType.DATE: is_date,
     CustomType.BOOLEAN: is_boolean,
 }
-_CUSTOM_EXPECTED = {
+CUSTOM_EXPECTED = {
     CustomType.STRING: f"a text of up to {LONGEST_TEXT} characters",
     CustomType.NUMBER: "a number like 3 or -12.50",
     CustomType.DATE: "YYYY-MM-DD or YYYY-MM-DDThh:mm:ss with an optional offset",
