@@ -25,11 +25,12 @@ class CustomDefinition:
 class Malformed:
     """A record that could not be read as one: ``rejected``, ``row_malformed`` (R24, R25).
 
-    row: row number; message: one sentence, values masked.
+    row: row number; message: one sentence, values masked; line: of an XML file on which it starts, where known.
     """
 
     row: int
     message: str
+    line: int | None = None
 
 
 @dataclass
@@ -39,13 +40,23 @@ class Chunk:
     rows: row numbers, ascending; columns: for each field of the catalogue or ``custom.<name>`` that a record of the
     chunk fills, one value per entry of ``rows``; None: the record lacks the field, "": blank; key_fields: for each
     row the address field that it is matched on when matching is on addresses (R3), None: it has none; malformed:
-    records that are no rows of this chunk.
+    records that are no rows of this chunk; lines: of an XML file, on which each row starts, where known.
     """
 
     rows: list[int] = field(default_factory=list)
     columns: dict[str, list[str | None]] = field(default_factory=dict)
     key_fields: list[str | None] = field(default_factory=list)
     malformed: list[Malformed] = field(default_factory=list)
+    lines: list[int | None] = field(default_factory=list)
+
+    def place(self, position: int) -> str:
+        """Where a row stands, for messages: ``row 7``, or ``row 7 (line 41)`` of an XML file."""
+        return place(self.rows[position], self.lines[position] if self.lines else None)
+
+
+def place(row: int, line: int | None) -> str:
+    """Where a row stands, for messages."""
+    return f"row {row}" if line is None else f"row {row} (line {line})"
 
 
 class RecordReader(Protocol):

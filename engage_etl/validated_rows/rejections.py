@@ -26,30 +26,25 @@ class Rejection:
 
 
 def reject(
-    file: str,
-    row: int,
-    failures: list[Failure],
-    values: Mapping[str, str | None],
-    names: Mapping[str, str],
-    key: tuple[str, str] | None,
-) -> Rejection:
-    """Name every bad field of a row; the reason is the first in the order of reasons.
+    where: str, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
+) -> tuple[Reason, str, tuple[str, ...]]:
+    """Reason, message and fields for a bad row; the message names every bad field, the reason is the first in order.
 
-    values: of the row, by column; names: column to header cell or element, as in the file; key: as in ``Rejection``.
+    where: file and row; values: of the row, by column; names: column to header cell or element, as in the file.
     """
     ordered = sorted(failures, key=lambda failure: _ORDER[failure.rule.reason])
     faults = dict.fromkeys(_fault(failure, values, names) for failure in ordered)
     fields = dict.fromkeys(failure.column for failure in ordered if failure.column != KEY)
-    message = f"{file}, row {row}: {'; '.join(faults)}. Correct it and import the row again."
-    return Rejection(row, ordered[0].rule.reason, message, tuple(fields), key)
+    message = f"{where}: {'; '.join(faults)}. Correct it and import the row again."
+    return ordered[0].rule.reason, message, tuple(fields)
 
 
 def drop_warning(
-    file: str, row: int, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
+    where: str, failures: list[Failure], values: Mapping[str, str | None], names: Mapping[str, str]
 ) -> str:
     """The sentence for a row that is kept without its bad values (R18, ``invalid-values: drop``)."""
     faults = dict.fromkeys(_fault(failure, values, names) for failure in failures)
-    return f"{file}, row {row}: {'; '.join(faults)}. The value was dropped, and the rest of the row imported."
+    return f"{where}: {'; '.join(faults)}. The value was dropped, and the rest of the row imported."
 
 
 def _fault(failure: Failure, values: Mapping[str, str | None], names: Mapping[str, str]) -> str:

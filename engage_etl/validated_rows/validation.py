@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engage_etl.errors import FileError, FileErrorCode
-from engage_etl.validated_rows.records import Chunk, CustomDefinition, RecordReader
+from engage_etl.validated_rows.records import Chunk, CustomDefinition, RecordReader, place
 from engage_etl.validated_rows.rejections import Rejection, drop_warning, reject
 from engage_etl.validated_rows.schema import KEY, Failure, RowSchema
 from engage_etl.validated_rows.stage_files import (
@@ -100,7 +100,7 @@ def _check_chunk(check: _Check, chunk: Chunk) -> tuple[pa.Table, list[Rejection]
     failures = schema.failures(frame) if chunk.rows else {}
     names = {column: name for name, column in check.reader.columns.items()}
     rejections = [
-        Rejection(bad.row, Reason.ROW_MALFORMED, f"{check.file}, row {bad.row}: {bad.message}", ())
+        Rejection(bad.row, Reason.ROW_MALFORMED, f"{check.file}, {place(bad.row, bad.line)}: {bad.message}", ())
         for bad in chunk.malformed
     ]
     warnings: Column = [None] * len(chunk.rows)
@@ -108,12 +108,13 @@ def _check_chunk(check: _Check, chunk: Chunk) -> tuple[pa.Table, list[Rejection]
     for position, found in failures.items():
         row, values = chunk.rows[position], {column: cells[position] for column, cells in chunk.columns.items()}
         if _may_drop(check, found):
-            warnings[position] = drop_warning(check.file, row, found, values, names)
+            warnings[position] = drop_warning(f"{check.file}, {chunk.place(position)}", found, values, names)
             _drop(check, chunk, position, found)
         else:
             rejected.add(position)
             key = _readable_key(key_fields[position], found, values)
-            rejections.append(reject(check.file, row, found, values, names, key))
+            where = f"{check.file}, {chunk.place(position)}"
+            rejections.append(Rejection(row, *reject(where, found, values, names), key))
     rejections.sort(key=lambda rejection: rejection.row)
     check.reasons.update(rejection.reason.value for rejection in rejections)
     return _valid_part(check, chunk, rejected, warnings), rejections

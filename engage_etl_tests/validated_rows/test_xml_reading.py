@@ -130,8 +130,8 @@ def test_unknown_elements_are_named_once_with_their_number(tmp_path: Path) -> No
     whole = read_xml(tmp_path, text)
     assert (whole.rows, whole.columns) == ([1, 2, 3], {"email": ["y", "y", None]})
     assert [warning.removeprefix("contacts.xml: the element ") for warning in whole.reader.warnings] == [
-        "'Email' is not known and was passed over (2 times).",
-        "'User' is not known and was passed over (2 times).",
+        "'Email' is not known and was passed over (2 times). Did you mean 'email'?",
+        "'User' is not known and was passed over (2 times). Did you mean 'user'?",
         "'contact' is not known and was passed over (2 times).",
         "'source' is not known and was passed over (2 times).",
         "'street' is not known and was passed over (2 times).",
@@ -196,3 +196,33 @@ def test_the_size_of_chunks_changes_nothing(tmp_path: Path) -> None:
     found = [read_all(xml_reader(tmp_path, text), size) for size in (1, 2, 3)]
     assert [whole.rows for whole in found] == [[1, 2]] * 3
     assert [whole.columns for whole in found] == [{"email": ["a", None], "title": [None, "1"]}] * 3
+
+
+def test_member_attributes_and_lines(tmp_path: Path) -> None:
+    text = """<userdata>
+    <user>
+        <identifier>1</identifier>
+        <memberattr name="Shop"> Ulm </memberattr><namedattr name="shop">Bonn</namedattr>
+    </user>
+
+    <user><memberattr NAME="shop">Kiel</memberattr><memberattr name="SHOP"/></user>
+    <user><memberattr name="shop">Köln</memberattr></user>
+    </userdata>"""
+    whole = read_xml(tmp_path, text)
+    assert whole.columns["member.Shop"] == ["Ulm", "Köln"]
+    assert whole.columns["custom.shop"] == ["Bonn", None]
+    assert whole.malformed == {
+        2: "the user cannot be read: it has the element 'Shop' twice. Correct the user and import it again."
+    }
+    assert whole.reader.columns == {
+        "identifier": "identifier",
+        "memberattr Shop": "member.Shop",
+        "namedattr shop": "custom.shop",
+    }
+    assert whole.reader.original_header() == ["user.Identifier", "member.Shop", "user.CustomAttribute.shop"]
+
+
+def test_only_what_xml_calls_white_space_is_trimmed(tmp_path: Path) -> None:
+    """R18: pretty-printers add nothing else, and other white space is part of the value."""
+    whole = read_xml(tmp_path, "<userdata><user><identifier>\n\t 7\u00a0 </identifier></user></userdata>")
+    assert whole.columns == {"identifier": ["7\u00a0"]}

@@ -82,8 +82,6 @@ def test_a_file_that_breaks_off_late_is_refused_too(tmp_path: Path, users: int) 
         "user.Email\na@b.de\n",
         "<userdata>&nbsp;</userdata>",
         "<userdata><user><identifier>\x01</identifier></user></userdata>",
-        '<?xml version="1.0" encoding="klingon"?><userdata/>',
-        b"<userdata><user><firstname>\xe4</firstname></user></userdata>",
         "",
     ],
 )
@@ -109,3 +107,27 @@ def test_a_text_without_end(tmp_path: Path) -> None:
 def test_an_attribute_without_end(tmp_path: Path) -> None:
     text = f'<userdata><user><namedattr name="{"x" * 11_000_000}">a</namedattr></user></userdata>'
     refused(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('<?xml version="1.0" encoding="klingon"?><userdata/>', "encoding"),
+        (b"<userdata>\n<user><firstname>\xe4</firstname></user></userdata>", "line 2, column"),
+    ],
+)
+def test_encodings_that_do_not_fit(tmp_path: Path, content: str | bytes, told: str) -> None:
+    with pytest.raises(FileError, match=told) as raised:
+        read_xml(tmp_path, content)
+    assert raised.value.code is FileErrorCode.ENCODING_INVALID
+
+
+def test_a_depth_bomb_is_refused(tmp_path: Path) -> None:
+    assert "not well-formed" in refused(tmp_path, "<userdata>" + "<a>" * 1_000_000)
+
+
+def test_an_attribute_bomb_and_a_huge_text_are_refused(tmp_path: Path) -> None:
+    assert "not well-formed" in refused(tmp_path, f'<userdata><user x="{"a" * 11_000_000}"/></userdata>')
+    assert "not well-formed" in refused(
+        tmp_path, f"<userdata><user><email>{'a' * 11_000_000}</email></user></userdata>"
+    )
