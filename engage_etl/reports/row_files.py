@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engage_etl.reports.private_files import private_text_file
+from engage_etl.vocabulary.file_format import unfit_bytes_kept
 from engage_etl.vocabulary.outcomes import Outcome, Reason
 
 ADDED_COLUMNS = ("import.row", "import.reason", "import.message")
@@ -74,8 +75,9 @@ def _write(folder: Path, source: RowSource, row_format: RowFormat) -> None:
     with ExitStack() as files:
         writers = {}
         for outcome, name in ROW_FILES.items():
+            errors = unfit_bytes_kept(row_format.character_set)
             file = files.enter_context(
-                private_text_file(folder / name, character_set=row_format.character_set, errors="surrogateescape")
+                private_text_file(folder / name, character_set=row_format.character_set, errors=errors)
             )
             file.write(_BYTE_ORDER_MARK if row_format.is_marked else "")
             writers[outcome] = csv.writer(file, delimiter=row_format.separator, lineterminator=_LINE_END)

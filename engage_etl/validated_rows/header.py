@@ -92,6 +92,12 @@ def _field(cell: str, position: int, file: str) -> str | None:
     if (found := _FREE_HEADER.fullmatch(cell)) is not None:
         prefix = MEMBER if found["kind"].lower() == "member" else CUSTOM
         return prefix + _custom_name(found["plain"] if found["quote"] is None else found["quoted"], cell, file)
+    if cell.lower().startswith("sep=") and position == 1:
+        raise HeaderError(
+            f"{file}: the first line {cell!r} is an instruction for Excel and no header; remove that line, state the "
+            "separator with --separator if need be, and import the file again.",
+            column=cell,
+        )
     # Where a file lacks its header, the cell is personal data of the first row (R41).
     shown = mask(cell) if "@" in cell or cell.lstrip("+").isdigit() else cell
     raise HeaderError(

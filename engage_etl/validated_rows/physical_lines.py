@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 from engage_etl.errors import FileError, FileErrorCode
+from engage_etl.vocabulary.file_format import unfit_bytes_kept
 
-UNDECODABLE = re.compile("[\udc80-\udcff]")
-"""Code points that stand for bytes that do not fit the encoding (error handler ``surrogateescape``)."""
+UNDECODABLE = re.compile("[\ud800-\udfff]")
+"""Code points that stand for bytes that do not fit the encoding; no valid text has them."""
 
 _BLOCK = 1024 * 1024
 _BYTE_ORDER_MARKS = {
@@ -50,8 +51,8 @@ class PhysicalLines:
 
     @property
     def errors(self) -> str:
-        """How bytes that do not fit are treated; in UTF-16 they cannot be told apart from their neighbours."""
-        return "strict" if self._codec.startswith(("utf-16", "utf-32")) else "surrogateescape"
+        """How bytes that do not fit are kept."""
+        return unfit_bytes_kept(self._codec)
 
     @cached_property
     def first_offset(self) -> int:
@@ -62,7 +63,7 @@ class PhysicalLines:
 
     def length(self, text: str) -> int:
         """Bytes that a text takes in the file."""
-        if text.isascii() and self.errors != "strict":
+        if text.isascii() and self.errors == "surrogateescape":
             return len(text)
         return len(text.encode(self._codec, self.errors))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engage_etl.errors import FileError, FileErrorCode
+from engage_etl.errors import FileError
+from engage_etl.vocabulary.file_format import unfit_bytes_kept
 from engage_etl_tests.validated_rows.reading_files import csv_reader, read_csv
 
 HEADER = b"user.Identifier,user.FirstName\n"
@@ -54,12 +55,16 @@ def test_utf16(tmp_path: Path, codec: str, has_mark: bool) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, 50_000])
-def test_utf16_that_is_broken_refuses_the_file_with_the_offset(tmp_path: Path, rows: int) -> None:
+def test_half_a_character_of_utf16_rejects_its_row_with_the_offset(tmp_path: Path, rows: int) -> None:
+    """R24; and the report has the bytes as they were."""
     good = codecs.BOM_UTF16_LE + (HEADER.decode() + "1,Ann Müller\n" * rows).encode("utf-16-le")
-    broken = good + "2,".encode("utf-16-le") + b"\x00\xdc" + "\n3,Bob\n".encode("utf-16-le")
-    with pytest.raises(FileError, match=f"the byte at offset {len(good) + 4} does not fit") as raised:
-        read_csv(tmp_path, broken, character_set="utf-16-le")
-    assert raised.value.code is FileErrorCode.ENCODING_INVALID
+    bad = "2,".encode("utf-16-le") + b"\x00\xdc" + "\n".encode("utf-16-le")
+    whole = read_csv(tmp_path, good + bad + "3,Bob\n".encode("utf-16-le"), character_set="utf-16-le")
+    assert list(whole.malformed) == [rows + 2]
+    assert f"the byte at offset {len(good) + 4} does not fit" in whole.malformed[rows + 2]
+    assert whole.rows[-1] == rows + 3
+    cells = dict(whole.reader.originals())[rows + 2]
+    assert cells[1].encode("utf-16-le", unfit_bytes_kept("utf-16-le")) == b"\x00\xdc"
 
 
 def test_utf16_with_half_a_character_at_the_end(tmp_path: Path) -> None:
