@@ -44,6 +44,7 @@ def applied_updates(
             metadata={
                 "rows": applied.rows,
                 **applied.outcome_counts(),
+                "left_group": applied.left_group,
                 "drifted": applied.drifted,
                 "reasons": counts_table(applied.reasons, "reason"),
                 "changed_fields": counts_table(fields, "field"),

@@ -57,6 +57,7 @@ def _counts(planned: "Import") -> dict[str, Any]:
     return {
         "rows": planned.rows,
         **planned.outcome_counts(),
+        "left_group": planned.left_group,
         "reasons": counts_table(planned.reasons, "reason"),
         "plan_hash": planned.plan_hash or "",
         "status": planned.status.value,

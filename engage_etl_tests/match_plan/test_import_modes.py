@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from engage_etl.store.groups import create_group
 from engage_etl.store.tables import contact, membership
-from engage_etl_tests.importing import Importing
+from engage_etl_tests.importing import STAGES, Importing
 
 SEED = "user.Email,user.Identifier,user.FirstName,member.Shop\nm@x.org,M,Mia,Ulm\nother@x.org,O,Oda,Bonn\n"
 OUTSIDER = "user.Email,user.Identifier,user.FirstName\nc@x.org,C,Cleo\n"
@@ -164,6 +164,17 @@ def test_replace_by_addresses(filled: Importing) -> None:
     assert members(filled) == ["O"]
     entry = filled("user.Email\nnobody\n", import_mode="replace", use_external_identifier=False)
     assert (entry.left_group, members(filled)) == (0, ["O"])
+
+
+def test_who_joins_after_the_plan_leaves_too(filled: Importing) -> None:
+    """R30, R31: the plan of leavers is made again on drift, and what is applied is what it says then."""
+    import_id = filled.register("user.Identifier\nM\n", import_mode="replace", max_rejected="100%")
+    planned = filled.run(import_id, STAGES[:3])
+    filled("user.Identifier,user.Email\nL,late@x.org\n", name="late.csv")
+    applied = filled.run(import_id, STAGES[3:])
+    assert (planned.left_group, applied.left_group) == (1, 2)
+    assert planned.plan_hash != applied.plan_hash and applied.first_plan_hash == planned.plan_hash
+    assert members(filled) == ["M"]
 
 
 def test_remove_validates_keys_only(filled: Importing) -> None:

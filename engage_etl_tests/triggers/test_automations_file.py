@@ -71,6 +71,28 @@ def test_every_option_of_the_command_line(tmp_path: Path) -> None:
     assert options.duplicates is Duplicates.REJECT
 
 
+def test_r19_one_update_rule_or_a_list_of_them(tmp_path: Path) -> None:
+    [automation], wrong = load(tmp_path, GOOD + "    update-rule: always\n")
+    assert (automation.options.update_rule, wrong) == (("always",), [])
+    [automation], wrong = load(tmp_path, GOOD + "    update-rule: [always, first_name=if-stored-blank]\n")
+    assert automation.options.update_rules.rule("first_name") == "if-stored-blank"
+    assert automation.options.update_rules.rule("last_name") == "always"
+
+
+def test_r19_a_wrong_update_rule(tmp_path: Path) -> None:
+    error = error_of(tmp_path, GOOD + "    update-rule: [always, frist_name=always]\n")
+    assert error.key == "update-rule"
+    assert "there is no field 'frist_name'" in str(error) and "'first_name'" in str(error)
+
+
+def test_r20_r21_modes_and_switches(tmp_path: Path) -> None:
+    text = "    import-mode: replace\n    ignore-unsubscribed: true\n    invalid-values: drop\n    link-unidentified: true\n"
+    [automation], wrong = load(tmp_path, GOOD + text)
+    found = automation.options
+    assert (found.import_mode, found.ignore_unsubscribed, found.ignore_deactivated) == ("replace", True, False)
+    assert (found.invalid_values, found.link_unidentified, wrong) == ("drop", True, [])
+
+
 def test_detect_means_not_stated(tmp_path: Path) -> None:
     text = GOOD + "    file-type: detect\n    separator: detect\n    character-set: detect\n"
     [automation], _ = load(tmp_path, text)

@@ -39,7 +39,7 @@ def tables(draw: st.DrawFn, character_set: str) -> tuple[list[str], list[list[st
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("character_set", ["utf-8", "utf-16-le", "utf-16-be", "iso8859-15", "cp1252"])
+@pytest.mark.parametrize("character_set", ["utf-8", "utf-16-le", "utf-16-be", "iso8859-1", "iso8859-15", "cp1252"])
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_csv(size: int, character_set: str, data: st.DataObject) -> None:

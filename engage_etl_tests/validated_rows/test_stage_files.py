@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import stat
+import tempfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engage_etl.errors import FileError
 from engage_etl.validated_rows.stage_files import (
@@ -110,3 +115,22 @@ def test_r41_stage_files_are_for_their_owner_only(tmp_path: Path) -> None:
     folder = check_csv(tmp_path, MIXED).folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+CELLS = st.sampled_from(["1", "2", " 2", "", "a@x.org", "nonsense", "99", "x\ny", '"', "é", "NA"])
+
+
+@given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=5), max_size=9), drops=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_r10_no_outcome_depends_on_the_size_of_chunks(rows: list[list[str]], drops: bool) -> None:
+    text = io.StringIO()
+    header = ["user.Identifier", "user.Email", "user.Title", "user.CustomAttribute.x"]
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    found = []
+    for size in (1, 2, 7, 1000):
+        with tempfile.TemporaryDirectory() as folder:
+            checked = check_csv(
+                Path(folder), text.getvalue(), chunk_rows=size, invalid_values="drop" if drops else "reject"
+            )
+        found.append((checked.valid, checked.rejected, checked.summary.model_copy(update={"sha256": ""})))
+    assert all(one == found[0] for one in found)
