@@ -7,6 +7,7 @@ import dagster as dg
 from engage_etl.marts.asset import marts_definitions
 from engage_etl.settings import load_settings
 from engage_etl.triggers.drop_folder import drop_folder_sensor
+from engage_etl.triggers.housekeeping import housekeeping_definitions
 from engage_etl.triggers.jobs import import_definitions
 
 _settings = load_settings()
@@ -14,5 +15,6 @@ _settings = load_settings()
 defs = dg.Definitions.merge(
     import_definitions(),
     dg.Definitions(sensors=[drop_folder_sensor(_settings)]),
+    housekeeping_definitions(),
     marts_definitions(_settings),
 )

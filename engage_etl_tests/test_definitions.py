@@ -23,6 +23,7 @@ stages = [node for node in nodes.values() if node.group_name == "contact_import"
 keys = {node.key for node in stages}
 checks = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key in keys]
 jobs = {name: defs.get_job_def(name).asset_layer for name in ("import_contacts", "plan_import")}
+housekeeping = [node.name for node in defs.get_job_def("housekeeping").nodes]
 print(json.dumps({
     "assets": {name: sorted(key.to_user_string() for key in node.parent_keys) for name, node in nodes.items()},
     "partitions": sorted({node.partitions_def.name for node in stages}),
@@ -31,6 +32,7 @@ print(json.dumps({
     "checks": {check.name: check.blocking for check in checks},
     "jobs": {name: sorted(key.to_user_string() for key in job.executable_asset_keys) for name, job in jobs.items()},
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
+    "housekeeping": sorted(housekeeping),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
     "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt"} & set(sys.modules)),
 }))
@@ -84,7 +86,8 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING"}
-    assert listed["schedules"] == []
+    assert listed["schedules"] == ["housekeeping"]
+    assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 
 
 def test_loading_needs_no_store_and_no_heavy_library(listed: dict[str, Any]) -> None:

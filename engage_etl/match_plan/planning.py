@@ -62,7 +62,8 @@ from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Reason
 
-_PLAN_COLUMNS = [column.name for column in plan_row.columns]
+_PLAN_COLUMNS = [column for column in plan_row.columns if column.server_default is None]
+"""Those that the plan fills; the store adds the day of the plan."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def write_plan(connection: Connection, plan: PlanInput) -> None:
     find_near_misses(connection, plan.options)
     reject_address_conflicts(connection, plan.file, plan.options)
     attributes = _write_new_attributes(connection, plan)
-    connection.execute(insert(plan_row).from_select(_PLAN_COLUMNS, _planned_rows(plan, attributes)))
+    connection.execute(
+        insert(plan_row).from_select([column.name for column in _PLAN_COLUMNS], _planned_rows(plan, attributes))
+    )
     if plan.options.mode_rules.takes_out_others:
         plan_leavers(connection, plan.import_id, plan.group_id, plan.group_name, plan.options)
 
@@ -132,7 +135,7 @@ def _refuse_other_types(plan: PlanInput, known: dict[str, CustomAttribute]) -> N
 
 def _planned_rows(plan: PlanInput, attributes: _Attributes) -> Select[Any]:
     rows = union_all(_invalid_rows(plan), _undecided_by_address(plan), _writing_rows(plan, attributes)).subquery()
-    return select(*(rows.c[name] for name in _PLAN_COLUMNS))
+    return select(*(rows.c[column.name] for column in _PLAN_COLUMNS))
 
 
 def _invalid_rows(plan: PlanInput) -> Select[Any]:
@@ -258,6 +261,6 @@ def _merged(*objects: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _labelled(plan: PlanInput, **values: object):  # type: ignore[no-untyped-def]
-    """The columns of ``plan_row`` in their order, null where no value is given."""
+    """The columns that a plan fills in their order, null where no value is given."""
     values["import_id"] = literal(plan.import_id)
-    return [cast(values.get(column.name, null()), column.type).label(column.name) for column in plan_row.columns]
+    return [cast(values.get(column.name, null()), column.type).label(column.name) for column in _PLAN_COLUMNS]

@@ -14,6 +14,7 @@ from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, Us
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.partitions import MONTHS_NEEDED, make_partitions
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
 
 OLDEST_SERVER = 15
@@ -59,6 +60,8 @@ def open_store(settings: Settings) -> Store:
     try:
         _check_version(engine)
         _check_schema(engine, settings)
+        with engine.begin() as connection:
+            make_partitions(connection, MONTHS_NEEDED)
     except ProgrammingError as error:
         engine.dispose()
         raise _refused(engine.url, error) from None
