@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from sqlalchemy import Connection, func
 
 from engage_etl.applied_updates.drift import plan_again_on_drift
-from engage_etl.applied_updates.exclusive import exclusive_transaction
+from engage_etl.applied_updates.exclusive import exclusively
 from engage_etl.applied_updates.writing import write_updates
 from engage_etl.errors import BrakeStopped, UsageError
 from engage_etl.match_plan.stage import plan_input
@@ -30,13 +33,16 @@ def apply_updates(store: Store, import_id: str) -> Import:
         raise BrakeStopped(entry.error_message or "", brake=entry.error_code or "", share=0, rows=entry.rejected)
     if entry.status is not Status.PLANNED:
         raise UsageError(f"Import {import_id} is {entry.status.value} and has no plan; materialize match_plan first.")
-    with exclusive_transaction(store, file=entry.file) as connection:
-        _apply(store, connection, entry)
+    exclusively(store, partial(_apply, store, entry), file=entry.file)
     with store.engine.connect() as connection:
         return find_import(connection, import_id)
 
 
-def _apply(store: Store, connection: Connection, entry: Import) -> None:
+def _apply(store: Store, entry: Import, connection: Connection, is_overtaken: bool) -> None:
+    if find_import(connection, entry.import_id).status is not Status.PLANNED:
+        return  # Somebody else was faster while this waited for its locks.
+    if is_overtaken:
+        entry = replace(entry, plan_snapshot=None)
     plan = plan_input(store, connection, entry)
     plan_again_on_drift(connection, plan, entry)
     write_updates(connection, plan)
