@@ -39,7 +39,6 @@ def applied_updates(
         finish_import(run.store, run.import_id)
         with run.store.engine.connect() as connection:
             applied = find_import(connection, run.import_id)
-            fields = field_change_counts(connection, run.import_id)
         return dg.MaterializeResult(
             metadata={
                 "rows": applied.rows,
@@ -47,7 +46,7 @@ def applied_updates(
                 "left_group": applied.left_group,
                 "drifted": applied.drifted,
                 "reasons": counts_table(applied.reasons, "reason"),
-                "changed_fields": counts_table(fields, "field"),
+                "changed_fields": counts_table(field_change_counts(applied), "field"),
                 "plan_hash": applied.plan_hash or "",
                 "status": applied.status.value,
                 "report": run.path(run.store.settings.report_dir(run.import_id)),

@@ -45,6 +45,6 @@ def _apply(store: Store, entry: Import, connection: Connection, is_overtaken: bo
         entry = replace(entry, plan_snapshot=None)
     plan = plan_input(store, connection, entry)
     plan_again_on_drift(connection, plan, entry)
-    write_updates(connection, plan)
+    write_updates(connection, plan, find_import(connection, entry.import_id).changed_fields)
     moment = func.clock_timestamp()
     update_import(connection, entry.import_id, status=Status.APPLIED, applied_at=moment, ended_at=moment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -21,7 +22,9 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -38,7 +41,7 @@ from engage_etl.store.tables import (
     plan_leaver,
     plan_row,
 )
-from engage_etl.vocabulary.attributes import ATTRIBUTES, GROUPS, Attribute, Kind
+from engage_etl.vocabulary.attributes import ATTRIBUTES, CUSTOM, GROUPS, Attribute, Kind
 from engage_etl.vocabulary.outcomes import Outcome
 
 _writing_row = Table(
@@ -50,16 +53,22 @@ _writing_row = Table(
 )
 """The rows of the plan that write, apart from all other plans: PostgreSQL knows how many they are, and joins well."""
 
+_KEYS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
+"""For each address the column with its comparison form (R13)."""
+
 MANY_NEW_CONTACTS = 10_000
 _EMPTY = literal({}, JSONB)
 
 
-def write_updates(connection: Connection, plan: PlanInput) -> None:
-    """Write attributes, contacts, memberships and history as the plan in ``plan_row`` says."""
+def write_updates(connection: Connection, plan: PlanInput, changed: Mapping[str, Collection[str]]) -> None:
+    """Write attributes, contacts, memberships and history as the plan in ``plan_row`` says.
+
+    changed: fields that its rows change, by outcome.
+    """
     _create_attributes(connection, plan.import_id)
     _gather_writing_rows(connection, plan.import_id)
     _vacate_addresses(connection)
-    _update_contacts(connection)
+    _update_contacts(connection, frozenset(changed.get(Outcome.UPDATED, ())))
     _create_contacts(connection, plan.import_id)
     _add_members(connection, plan.group_id)
     _update_members(connection, plan.group_id)
@@ -91,36 +100,49 @@ def _vacate_addresses(connection: Connection) -> None:
 
     A plain unique index judges each row as it is written, so that two contacts could not swap addresses otherwise.
     """
-    releasing, taking = _writing_row.alias("releasing"), _writing_row.alias("taking")
-    for field, key in (("email", "email_key"), ("mobile_number", "mobile_key"), ("app_alias", "app_alias")):
-        taken = _after(taking, field) if key == field else taking.c[key]
-        released = (
-            select(releasing.c.contact_id)
-            .join_from(releasing, contact, contact.c.contact_id == releasing.c.contact_id)
-            .join(taking, and_(taken == contact.c[key], taking.c.row != releasing.c.row))
-            .where(releasing.c.changes.has_key(field), releasing.c.outcome == Outcome.UPDATED.value)
+    row = _writing_row.c
+    for field, key in _KEYS.items():
+        after = _after(_writing_row, field)
+        is_other = row[key].is_not(None) if key != field else true()  # not merely spelled otherwise (R13)
+        vacated = select(row.contact_id).where(
+            row.is_vacated, row.changes.has_key(field), or_(after.is_(None), is_other)
         )
         values = {contact.c[field]: null(), contact.c[key]: null()}
-        connection.execute(update(contact).where(contact.c.contact_id.in_(released)).values(values))
+        connection.execute(update(contact).where(contact.c.contact_id.in_(vacated)).values(values))
 
 
-def _update_contacts(connection: Connection) -> None:
-    """Contacts that the plan updates: changed fields only, one version on (R5, R33)."""
+def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
+    """Contacts that the plan updates: changed fields only, one version on (R5, R33).
+
+    fields: that some of its rows change; the others need no look at each row.
+    """
     row = _writing_row.c
     values: dict[str, ColumnElement[Any]] = {
         attribute.field: case(
             (row.changes.has_key(attribute.field), _typed_after(attribute)), else_=contact.c[attribute.field]
         )
         for attribute in ATTRIBUTES
+        if attribute.field in fields
     }
-    for field, key in (("email", "email_key"), ("mobile_number", "mobile_key")):
-        values[key] = case((row.changes.has_key(field), row[key]), else_=contact.c[key])
-    values["custom"] = case((row.custom.is_not(None), _overlaid(contact.c.custom, row.custom)), else_=contact.c.custom)
+    for field in ("email", "mobile_number"):
+        if field in fields:
+            values[_KEYS[field]] = _key_after(field)
+    if any(field.startswith(CUSTOM) for field in fields):
+        values["custom"] = case(
+            (row.custom.is_not(None), _overlaid(contact.c.custom, row.custom)), else_=contact.c.custom
+        )
     connection.execute(
         update(contact)
         .where(row.outcome == Outcome.UPDATED.value, row.contact_id == contact.c.contact_id)
         .values(**values, version=contact.c.version + 1, updated_at=func.now())
     )
+
+
+def _key_after(field: str) -> ColumnElement[Any]:
+    """The comparison form of an address after the change: the plan has it where it is another one (R13)."""
+    key, row = _KEYS[field], _writing_row.c
+    is_cleared = and_(row.changes.has_key(field), _after(_writing_row, field).is_(None))
+    return case((is_cleared, null()), else_=func.coalesce(row[key], contact.c[key]))
 
 
 def _create_contacts(connection: Connection, import_id: str) -> None:
@@ -215,13 +237,11 @@ def _end_memberships(connection: Connection, group_id: int, leavers: Select[tupl
 
 
 def _write_history(connection: Connection) -> None:
-    """Every change with field, before, after, import, row and time (R37)."""
+    """Every change with field, before, after, import, row and time (R37); by contact, as its index is ordered."""
     row = _writing_row.c
-    changed = (
-        select(row.import_id, row.row, row.contact_id, contact.c.version, row.outcome, row.changes)
-        .join_from(_writing_row, contact, contact.c.contact_id == row.contact_id)
-        .order_by(row.row)
-    )
+    changed = select(
+        row.import_id, row.row, row.contact_id, func.coalesce(row.contact_version + 1, 1), row.outcome, row.changes
+    ).order_by(row.contact_id)
     columns = ["import_id", "row", "contact_id", "version", "outcome", "changes"]
     connection.execute(insert(contact_change).from_select(columns, changed))
 

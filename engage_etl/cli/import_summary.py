@@ -59,4 +59,4 @@ def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:
         .limit(_SENTENCES)
     )
     with store.engine.connect() as connection:
-        return field_change_counts(connection, entry.import_id), list(connection.scalars(query))
+        return field_change_counts(entry), list(connection.scalars(query))

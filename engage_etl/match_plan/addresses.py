@@ -15,129 +15,116 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    delete,
     func,
     insert,
     literal,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from engage_etl.match_plan.changes import is_changed, new_value
 from engage_etl.match_plan.messages import masked, sentence
-from engage_etl.match_plan.working_tables import address_rejection, decision, staged_row, taken_address
+from engage_etl.match_plan.working_tables import KEY_COLUMNS, address_rejection, row_change, taken_address
 from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import contact
-from engage_etl.vocabulary.attributes import ADDRESSES, Attribute
+from engage_etl.vocabulary.attributes import ADDRESSES
 from engage_etl.vocabulary.choices import UpdateRule
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Reason
-from engage_etl.vocabulary.update_rules import UpdateRules
-
-KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
-"""For each address the column with its comparison form, in the store and in the staged rows (R13)."""
 
 
 def reject_address_conflicts(connection: Connection, file: str, options: ImportOptions) -> None:
     """Fill ``address_rejection``: the rows that R11 rejects among those that would create or update."""
     rules = options.update_rules
     if any(rules.rule(address.field) is UpdateRule.ALWAYS for address in ADDRESSES):
-        _reject_lost_addresses(connection, file, options)
+        _reject_lost_addresses(connection, file)
     for address in ADDRESSES:
-        _insert_taken_addresses(connection, address, options)
+        _insert_taken_addresses(connection, address.field)
     analyze(connection, taken_address)
+    for address in ADDRESSES:
+        _note_releasing_rows(connection, address.field)
     for rejected in (_first_round(file), _later_rounds(file)):
         connection.execute(insert(address_rejection).from_select(["row", "reason", "message"], rejected))
     analyze(connection, address_rejection)
 
 
-def writes_profile(options: ImportOptions) -> ColumnElement[bool]:
-    """Whether a decided row writes more than a membership: it creates, or the mode updates contacts (R20)."""
-    return true() if options.mode_rules.writes_profiles else decision.c.contact_id.is_(None)
-
-
-def _reject_lost_addresses(connection: Connection, file: str, options: ImportOptions) -> None:
+def _reject_lost_addresses(connection: Connection, file: str) -> None:
     """Rows that would clear the last address of their contact; decided first, so that they release nothing (R19)."""
-    rules = options.update_rules
-    is_cleared = or_(*(_is_cleared(address, rules) for address in ADDRESSES))
     after = [
-        case((is_changed(address, rules), new_value(address)), else_=contact.c[address.field]) for address in ADDRESSES
+        case((_is_changed(address.field), _after(address.field)), else_=contact.c[address.field])
+        for address in ADDRESSES
     ]
     message = sentence(
         file,
-        decision.c.row,
+        row_change.c.row,
         "the blank addresses of the row would leave contact ",
         contact.c.contact_id,
         " without any, since the update rule is always; give it one, or use another rule.",
     )
-    connection.execute(
-        update(decision)
+    lost = (
+        select(row_change.c.row, literal(Reason.ADDRESS_REQUIRED.value), message)
+        .join(contact, contact.c.contact_id == row_change.c.contact_id)
         .where(
-            staged_row.c.row == decision.c.row,
-            contact.c.contact_id == decision.c.contact_id,
-            decision.c.reason.is_(None),
-            writes_profile(options),
-            is_cleared,
+            or_(*(and_(_is_changed(address.field), _after(address.field).is_(None)) for address in ADDRESSES)),
             func.coalesce(*after).is_(None),
         )
-        .values(reason=Reason.ADDRESS_REQUIRED.value, message=message)
     )
+    connection.execute(insert(address_rejection).from_select(["row", "reason", "message"], lost))
+    connection.execute(delete(row_change).where(row_change.c.row.in_(select(address_rejection.c.row))))
 
 
-def _is_cleared(address: Attribute, rules: UpdateRules) -> ColumnElement[bool]:
-    return and_(is_changed(address, rules), new_value(address).is_(None))
-
-
-def _insert_taken_addresses(connection: Connection, address: Attribute, options: ImportOptions) -> None:
-    """The addresses of one kind that rows take, with who holds them and which row releases them."""
-    key = KEY_COLUMNS[address.field]
-    holder = contact.alias("holder")
-    releasing = _releasing_rows(address, options)
-    new_key = staged_row.c[key]
+def _insert_taken_addresses(connection: Connection, field: str) -> None:
+    """The addresses of one kind that rows take and that may not be theirs, each with who holds it."""
+    key, holder, wanted = row_change.c[KEY_COLUMNS[field]], contact.alias("holder"), row_change.alias("wanted")
+    wanted_key = wanted.c[KEY_COLUMNS[field]]
+    repeated = (
+        select(wanted_key.label("key"))
+        .where(wanted_key.is_not(None))
+        .group_by(wanted_key)
+        .having(func.count() > 1)
+        .subquery("repeated")
+    )
     taken = (
         select(
-            staged_row.c.row,
-            literal(address.field),
-            new_key,
-            staged_row.c[address.field],
+            row_change.c.row,
+            literal(field),
+            key,
+            _after(field),
             holder.c.contact_id,
             holder.c.identifier.is_not(None),
-            releasing.c.row,
         )
-        .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
-        .outerjoin(contact, contact.c.contact_id == decision.c.contact_id)
-        .outerjoin(holder, holder.c[key] == new_key)
-        .outerjoin(releasing, releasing.c.contact_id == holder.c.contact_id)
-        .where(
-            decision.c.reason.is_(None),
-            writes_profile(options),
-            new_key != "",
-            contact.c[key].is_distinct_from(new_key),
-            is_changed(address, options.update_rules),
-        )
+        .outerjoin_from(row_change, holder, holder.c[KEY_COLUMNS[field]] == key)
+        .outerjoin(repeated, repeated.c.key == key)
+        .where(key.is_not(None), or_(holder.c.contact_id.is_not(None), repeated.c.key.is_not(None)))
     )
-    columns = ["row", "kind", "key", "value", "holder_id", "holder_has_identifier", "releasing_row"]
+    columns = ["row", "kind", "key", "value", "holder_id", "holder_has_identifier"]
     connection.execute(insert(taken_address).from_select(columns, taken))
 
 
-def _releasing_rows(address: Attribute, options: ImportOptions) -> FromClause:
-    """Rows that give their contact another address of this kind than it holds, or none."""
-    key = KEY_COLUMNS[address.field]
-    return (
-        select(staged_row.c.row, decision.c.contact_id)
-        .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
-        .join(contact, contact.c.contact_id == decision.c.contact_id)
-        .where(
-            decision.c.reason.is_(None),
-            writes_profile(options),
-            contact.c[key].is_not(None),
-            contact.c[key].is_distinct_from(func.nullif(staged_row.c[key], "")),
-            is_changed(address, options.update_rules),
-        )
-        .subquery("releasing")
+def _note_releasing_rows(connection: Connection, field: str) -> None:
+    """Which row gives the holder of a taken address another address of this kind than it holds, or none."""
+    is_released = and_(
+        _is_changed(field),
+        row_change.c.changes[(field, 0)].astext.is_not(None),
+        or_(row_change.c[KEY_COLUMNS[field]].is_not(None), _after(field).is_(None)),
     )
+    connection.execute(
+        update(taken_address)
+        .where(taken_address.c.kind == field, row_change.c.contact_id == taken_address.c.holder_id, is_released)
+        .values(releasing_row=row_change.c.row)
+    )
+
+
+def _is_changed(field: str) -> ColumnElement[bool]:
+    is_changed: ColumnElement[bool] = row_change.c.changes.has_key(field)
+    return is_changed
+
+
+def _after(field: str) -> ColumnElement[str]:
+    after: ColumnElement[str] = row_change.c.changes[(field, 1)].astext
+    return after
 
 
 def _first_round(file: str) -> Select[tuple[int, str, str]]:

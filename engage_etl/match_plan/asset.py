@@ -69,8 +69,7 @@ def _changes(run: StageRun, planned: "Import") -> dict[str, Any]:
 
     with run.store.engine.connect() as connection:
         sample = plan_sample(connection, planned.import_id, run.store.settings.sample_rows, run.shows_personal_data)
-        fields = field_change_counts(connection, planned.import_id)
-    return {"changed_fields": counts_table(fields, "field"), "sample": table(sample)}
+    return {"changed_fields": counts_table(field_change_counts(planned), "field"), "sample": table(sample)}
 
 
 def _rows_accounted_for(planned: "Import") -> dg.AssetCheckResult:

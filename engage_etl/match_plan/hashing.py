@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.vocabulary.options import ImportOptions
 
-_ROWS_PER_BLOCK = 10_000
+_ROWS_PER_BLOCK = 100
 
 
 def plan_hash(connection: Connection, import_id: str, stage_hash: str, options: ImportOptions) -> str:
@@ -28,12 +28,13 @@ def _rows_digest(connection: Connection, import_id: str) -> bytes | None:
     """A digest over digests of blocks of rows, so that no value inside the store grows with the plan."""
     nothing = literal(b"", LargeBinary)
     columns = plan_row.c
-    content = func.row(columns.row, columns.outcome, columns.reason, columns.contact_id, columns.changes)
-    digest = func.sha256(func.convert_to(cast(content, Text), "UTF8"))
+    # Nulls are left out, and still no two rows make the same line: reasons are words, ids numbers, changes objects.
+    line = func.concat_ws("|", columns.row, columns.outcome, columns.reason, columns.contact_id, columns.changes)
+    lines = func.string_agg(line, aggregate_order_by(literal("\n"), columns.row))
     block = (
         select(
             (columns.row / _ROWS_PER_BLOCK).label("number"),
-            func.sha256(func.string_agg(digest, aggregate_order_by(nothing, columns.row))).label("digest"),
+            func.sha256(func.convert_to(lines, "UTF8")).label("digest"),
         )
         .where(columns.import_id == import_id)
         .group_by("number")

@@ -12,10 +12,12 @@ from sqlalchemy import (
     and_,
     case,
     cast,
+    delete,
     false,
     func,
     insert,
     literal,
+    null,
     or_,
     select,
     union_all,
@@ -34,6 +36,8 @@ from engage_etl.vocabulary.outcomes import Reason
 
 IDS_NAMED = 20
 """How many contact ids a message lists at the most (R8)."""
+
+_DECIDED = ["row", "contact_id", "reason", "message", "is_linked"]
 
 MATCHED_ON = {
     IDENTIFIER: contact.c.identifier,
@@ -69,29 +73,44 @@ def decide_rows(connection: Connection, file: str, options: ImportOptions) -> No
 
 
 def _insert_decisions(connection: Connection, matching: Matching) -> None:
-    """One statement: the file's duplicates and the contacts that match are joined to the rows."""
+    """The file's duplicates and the contacts that match are joined to the rows, in one pass."""
     keys, matches = _repeated_keys(), _matches(matching.kinds)
-    row, contacts = staged_row.c.row, func.coalesce(matches.c.contacts, 0)
+    row = staged_row.c.row
     is_replaced: ColumnElement[bool] = keys.c.last_row.is_not(None)
     if matching.options.duplicates is Duplicates.LAST:
         is_replaced = keys.c.last_row > row
-    is_nobody = and_(contacts == 0, ~has_address())
+    is_nobody = and_(matches.c.contact_id.is_(None), ~has_address())
     reason = case(
         (is_replaced, literal(_duplicate_reason(matching).value)),
-        (contacts > 1, literal(Reason.IDENTIFIER_AMBIGUOUS.value)),
         (is_nobody, literal(Reason.NO_STANDARD_IDENTIFIER.value)),
     )
-    message = case(
-        (is_replaced, _duplicate_message(matching, keys)),
-        (contacts > 1, _ambiguous_message(matching, contacts)),
-        (is_nobody, _nobody_message(matching)),
+    message = case((is_replaced, _duplicate_message(matching, keys)), (is_nobody, _nobody_message(matching)))
+    decided = select(row, matches.c.contact_id, reason, message, false()).select_from(
+        staged_row.outerjoin(keys, _has_same_key(keys)).outerjoin(
+            matches, and_(_has_same_key(matches), is_replaced.is_not(True))
+        )
     )
-    contact_id = case((and_(contacts == 1, is_replaced.is_not(True)), matches.c.contact_id))
-    same_key = and_(keys.c.match_kind == staged_row.c.match_kind, keys.c.match_key == staged_row.c.match_key)
-    decided = select(row, contact_id, reason, message, false()).select_from(
-        staged_row.outerjoin(keys, same_key).outerjoin(matches, matches.c.row == row)
+    statement = insert(decision).from_select(_DECIDED, decided).execution_options(preserve_rowcount=True)
+    lines = connection.execute(statement).rowcount
+    if lines > (connection.scalar(select(func.count()).select_from(staged_row)) or 0):
+        _reject_ambiguous_rows(connection, matching)
+
+
+def _reject_ambiguous_rows(connection: Connection, matching: Matching) -> None:
+    """Rows that several contacts match have got a line for each of them, and get one that says so instead (R8)."""
+    several = (
+        select(decision.c.row, func.count().label("contacts"))
+        .group_by(decision.c.row)
+        .having(func.count() > 1)
+        .subquery("several")
     )
-    connection.execute(insert(decision).from_select(["row", "contact_id", "reason", "message", "is_linked"], decided))
+    reason, message = literal(Reason.IDENTIFIER_AMBIGUOUS.value), _ambiguous_message(matching, several.c.contacts)
+    rejected = select(several.c.row, null(), reason, message, false()).join(
+        staged_row, staged_row.c.row == several.c.row
+    )
+    connection.execute(insert(decision).from_select(_DECIDED, rejected))
+    ambiguous = select(decision.c.row).where(decision.c.reason == reason)
+    connection.execute(delete(decision).where(decision.c.contact_id.is_not(None), decision.c.row.in_(ambiguous)))
 
 
 def has_address() -> ColumnElement[bool]:
@@ -115,15 +134,16 @@ def _repeated_keys() -> FromClause:
 
 
 def _matches(kinds: tuple[str, ...]) -> FromClause:
-    """For each row that contacts match: how many, and the first of them."""
+    """The contacts by what rows are matched on."""
     queries = [
-        select(staged_row.c.row, func.count().label("contacts"), func.min(contact.c.contact_id).label("contact_id"))
-        .join_from(staged_row, contact, MATCHED_ON[kind] == staged_row.c.match_key)
-        .where(staged_row.c.match_kind == kind)
-        .group_by(staged_row.c.row)
+        select(literal(kind).label("match_kind"), MATCHED_ON[kind].label("match_key"), contact.c.contact_id)
         for kind in kinds
     ]
     return union_all(*queries).subquery("matched")
+
+
+def _has_same_key(others: FromClause) -> ColumnElement[bool]:
+    return and_(others.c.match_kind == staged_row.c.match_kind, others.c.match_key == staged_row.c.match_key)
 
 
 def _supersede_rows_of_one_contact(connection: Connection, matching: Matching) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,7 @@ def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, st
         connection,
         plan.import_id,
         **counts.columns(),
+        changed_fields=changed_fields(connection, plan.import_id),
         left_group=_count_leavers(connection, plan.import_id),
         warnings=[*plan.summary.warnings, *_plan_warnings(connection, plan)],
         plan_hash=hash_,
@@ -105,6 +107,20 @@ def plan_counts(connection: Connection, import_id: str) -> PlanCounts:
         if reason is not None:
             reasons[reason] = rows
     return PlanCounts(outcomes, reasons)
+
+
+def changed_fields(connection: Connection, import_id: str) -> dict[str, dict[str, int]]:
+    """How many rows of a plan change each field, by outcome."""
+    fields = (
+        select(plan_row.c.outcome, func.jsonb_object_keys(plan_row.c.changes).label("field"))
+        .where(plan_row.c.import_id == import_id, plan_row.c.changes.is_not(None))
+        .subquery("fields")
+    )
+    query = select(fields.c.outcome, fields.c.field, func.count()).group_by(fields.c.outcome, fields.c.field)
+    counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for outcome, field, rows in connection.execute(query).tuples():
+        counts[outcome][field] = rows
+    return counts
 
 
 def _count_leavers(connection: Connection, import_id: str) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage_etl.vocabulary.attributes import ATTRIBUTES
+
+KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
+"""For each address the column with its comparison form, in the store and in the working tables (R13)."""
 
 _WORKING = MetaData()
 
@@ -57,6 +60,19 @@ near_miss = _working_table(
 )
 """For rows that no contact matches an identifier that is nearly theirs."""
 
+row_change = _working_table(
+    "row_change",
+    Column("row", BigInteger, nullable=False),
+    Column("contact_id", BigInteger, comment="null: the row creates one"),
+    Column("contact_version", Integer),
+    Column("message", Text, comment="warnings and hints"),
+    Column("changes", JSONB, comment="field to [before, after]; null: none"),
+    Column("custom", JSONB, comment="custom values to write, by key"),
+    Column("member", JSONB, comment="member values to write, by key"),
+    *(Column(key, Text(collation="C"), comment="an address that the row takes") for key in KEY_COLUMNS.values()),
+)
+"""What each row changes that nothing keeps from writing so far; ``*_key`` and ``app_alias`` as in R11, "takes"."""
+
 taken_address = _working_table(
     "taken_address",
     Column("row", BigInteger, nullable=False),
@@ -67,7 +83,7 @@ taken_address = _working_table(
     Column("holder_has_identifier", Boolean),
     Column("releasing_row", BigInteger, comment="the row that gives the holder another address"),
 )
-"""Addresses that a row takes: its contact does not hold them yet (R11)."""
+"""Addresses that a row takes and that somebody holds, or several rows take: all others are free (R11)."""
 
 address_rejection = _working_table(
     "address_rejection",

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from engage_etl.reports.report import as_text, field_order
+from engage_etl.store.imports import Import
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.stage_files import rejected_file, valid_file
 from engage_etl.vocabulary.attributes import ATTRIBUTES, BY_FIELD, CUSTOM, MEMBER, is_free
@@ -76,16 +77,9 @@ def described_changes(changes: dict[str, list[Any]], show: bool) -> str:
     )
 
 
-def field_change_counts(connection: Connection, import_id: str) -> dict[str, int]:
-    """How many rows of the plan change each field."""
-    fields = (
-        select(func.jsonb_object_keys(plan_row.c.changes).label("field"))
-        .where(plan_row.c.import_id == import_id)
-        .subquery("fields")
-    )
-    query = select(fields.c.field, func.count()).group_by(fields.c.field)
-    counts = [(str(name), int(rows)) for name, rows in connection.execute(query).tuples()]
-    return dict(sorted(counts, key=lambda count: field_order(count[0])))
+def field_change_counts(entry: Import) -> dict[str, int]:
+    """How many rows of the plan change each field, in the order of the catalogue."""
+    return dict(sorted(entry.field_counts().items(), key=lambda count: field_order(count[0])))
 
 
 def shown(field: str, value: object, show: bool) -> str:

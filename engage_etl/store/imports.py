@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -65,6 +66,7 @@ class Import:
     ended_at: datetime | None
     entry: str | None
     left_group: int
+    changed_fields: dict[str, dict[str, int]]
 
     @property
     def import_options(self) -> ImportOptions:
@@ -84,6 +86,13 @@ class Import:
     def outcome_counts(self) -> dict[str, int]:
         """Rows by outcome, all five."""
         return {outcome.value: getattr(self, outcome.value) for outcome in Outcome}
+
+    def field_counts(self) -> dict[str, int]:
+        """How many rows of the plan change each field."""
+        counts: Counter[str] = Counter()
+        for by_field in self.changed_fields.values():
+            counts.update(by_field)
+        return dict(counts)
 
 
 @dataclass(frozen=True)
@@ -228,6 +237,7 @@ def void_plan(connection: Connection, import_id: str) -> None:
         import_id,
         **zero,
         reasons={},
+        changed_fields={},
         drifted=0,
         left_group=0,
         plan_hash=None,

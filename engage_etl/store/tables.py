@@ -167,6 +167,13 @@ import_register = Table(
     Column("ended_at", DateTime(timezone=True), comment="when it was applied, stopped or failed"),
     Column("entry", Text, comment="entry of the archive that the import takes; null: the file is no archive"),
     Column("left_group", BigInteger, nullable=False, server_default=text("0"), comment="members that replace took out"),
+    Column(
+        "changed_fields",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'::jsonb"),
+        comment="rows of the plan that change each field, by outcome",
+    ),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
@@ -208,6 +215,7 @@ plan_row = Table(
         server_default=text("CURRENT_DATE"),
         comment="day on which the plan was made; the table is partitioned by its month",
     ),
+    Column("is_vacated", Boolean, comment="another row takes over an address that this one gives up (R11)"),
     postgresql_partition_by="RANGE (planned_on)",
 )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from engage_etl.applied_updates import stage as applying
 from engage_etl.applied_updates.drift import WRITES_KEPT
 from engage_etl.errors import FileError, StoreUnavailable
-from engage_etl.match_plan.stage import PlanInput
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import update_import
 from engage_etl.store.tables import contact, contact_change, store_write
@@ -38,8 +39,8 @@ def test_r30_a_failure_in_the_middle_leaves_the_store_as_it_was(
     entry = importing.plan(as_csv(HEADER, ("1", "new@x.org"), ("3", "c@x.org")))
     write = applying.write_updates
 
-    def write_and_break(connection: object, plan: PlanInput) -> None:
-        write(connection, plan)  # type: ignore[arg-type]
+    def write_and_break(*given: Any) -> None:
+        write(*given)
         raise ConnectionError("the line is dead")
 
     with monkeypatch.context() as patched, pytest.raises(ConnectionError):
