@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.errors import BrakeStopped, ImportEnded
 from engage_etl.raw_file.settling import settle_file
-from engage_etl.reports.report import write_report
+from engage_etl.reports.report import drafted_report, write_report
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import find_import, import_lock, mark_failed
 
@@ -32,6 +33,20 @@ def import_stage(store: Store, import_id: str) -> Iterator[None]:
                     mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
             raise
+
+
+def apply_and_finish(store: Store, import_id: str) -> None:
+    """Apply the plan of an import, write its report and put its file away.
+
+    Most of the report is written while the plan is applied, which keeps the server busy and this process waiting.
+
+    Raises:
+        EngageError: as ``apply_updates``.
+    """
+    with drafted_report(store, import_id) as draft:
+        apply_updates(store, import_id)
+        draft.complete()
+    settle_file(store, import_id)
 
 
 def finish_import(store: Store, import_id: str) -> None:

@@ -28,15 +28,13 @@ def applied_updates(
     context: dg.AssetExecutionContext, store: StoreResource, progress: Progress
 ) -> dg.MaterializeResult:
     """Stage 4: apply."""
-    from engage_etl.applied_updates.stage import apply_updates
     from engage_etl.reports.samples import field_change_counts
-    from engage_etl.stage_run import finish_import
+    from engage_etl.stage_run import apply_and_finish
     from engage_etl.store.imports import find_import
 
     with run_stage(context, store) as run:
         progress.stage("applied_updates", None)
-        apply_updates(run.store, run.import_id)
-        finish_import(run.store, run.import_id)
+        apply_and_finish(run.store, run.import_id)
         with run.store.engine.connect() as connection:
             applied = find_import(connection, run.import_id)
         return dg.MaterializeResult(

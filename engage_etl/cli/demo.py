@@ -16,7 +16,7 @@ from engage_etl.cli.import_summary import print_summary
 from engage_etl.cli.output import only_results_on_stdout, result_console, table
 from engage_etl.cli.samples import samples_folder
 from engage_etl.errors import EngageError, UsageError
-from engage_etl.reports.report import as_text
+from engage_etl.reports.changes_file import as_text
 from engage_etl.settings import Settings, load_settings
 from engage_etl.store.contacts import by_identifier, find_contacts
 from engage_etl.store.engine import Store, embedded_server, open_store

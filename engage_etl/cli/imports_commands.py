@@ -111,7 +111,7 @@ def _rows(connection: Connection, import_id: str, outcome: str | None) -> Iterat
 
 
 def _print_row(row: dict[str, Any]) -> None:
-    from engage_etl.reports.report import as_text
+    from engage_etl.reports.changes_file import as_text
 
     shown = ((field, as_text(before), as_text(after)) for field, (before, after) in row["changes"].items())
     changes = "; ".join(f"{field}: {before or '(blank)'} → {after or '(blank)'}" for field, before, after in shown)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from psycopg import sql
 from sqlalchemy import Connection, Table
 
 from engage_etl.match_plan.working_tables import staged_rejection, staged_row
+from engage_etl.store.copying import copy_into
 from engage_etl.store.statistics import analyze
 from engage_etl.validated_rows.stage_files import rejected_file, valid_file
 
@@ -23,21 +23,12 @@ _ROWS_AT_A_TIME = 20_000
 
 def load_stage_files(connection: Connection, folder: Path) -> None:
     """Copy the valid and the rejected rows of the import in ``folder`` into ``staged_row`` and ``staged_rejection``."""
-    copy_parquet(connection, valid_file(folder), staged_row)
-    copy_parquet(connection, rejected_file(folder), staged_rejection)
+    _load(connection, valid_file(folder), staged_row)
+    _load(connection, rejected_file(folder), staged_rejection)
 
 
-def copy_parquet(connection: Connection, file: Path, table: Table) -> None:
-    """Copy the columns of a Parquet file that a table has into the table, in a stream."""
-    names = [column.name for column in table.columns]
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        sql.Identifier(table.name), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
-    driver_connection = connection.connection.driver_connection
-    assert driver_connection is not None
-    with driver_connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in _csv_blocks(file, names):
-            copy.write(block)
+def _load(connection: Connection, file: Path, table: Table) -> None:
+    copy_into(connection, table, _csv_blocks(file, [column.name for column in table.columns]))
     analyze(connection, table)
 
 

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import json
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, Select, null, select
+from sqlalchemy import Connection, Select, select
 
+from engage_etl.reports.changes_file import write_changes
 from engage_etl.reports.private_files import private_text_file, replaced_folder
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import import_summary
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
-from engage_etl.store.tables import plan_leaver, plan_row
+from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
 from engage_etl.validated_rows.stage_files import rejected_file
-from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, GROUPS
+from engage_etl.vocabulary.attributes import ADDRESSES
 from engage_etl.vocabulary.options import FileType
 from engage_etl.vocabulary.outcomes import Outcome
 
-CHANGES_HEADER = ("row", "contact_id", "field", "before", "after")
 _BATCH = 2_000
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ADDRESS_HEADERS = tuple(attribute.header for attribute in ADDRESSES)
@@ -40,19 +40,65 @@ def write_report(store: Store, import_id: str) -> Path:
     no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
     have changed.
     """
-    with store.engine.connect() as connection:
-        entry, record = find_import(connection, import_id), find_file(connection, import_id)
+    with drafted_report(store, import_id) as draft:
+        draft.complete()
+    return store.settings.report_dir(import_id)
+
+
+@contextmanager
+def drafted_report(store: Store, import_id: str) -> Iterator[Draft]:
+    """Write the row files of an import already while its plan is applied; the report is there once it is completed.
+
+    If the block fails, or does not complete the report, an earlier one stays as it is.
+    """
     folder = store.settings.report_dir(import_id)
-    entry = replace(entry, report=folder.relative_to(store.settings.root).as_posix())
-    with replaced_folder(folder) as aside:
-        _write_summary(aside / "summary.json", entry)
-        if record is not None and entry.validated_at is not None:
-            write_row_files(aside, _reported_rows(store, entry, record), _row_format(store, record))
-        if entry.planned_at is not None:
-            _write_changes(store, aside / "changes.csv", import_id)
+    with replaced_folder(folder) as aside, ThreadPoolExecutor(1) as thread:
+        draft = Draft(store, import_id, aside, thread)
+        yield draft
+        draft.demand_complete()
     with store.engine.begin() as connection:
-        update_import(connection, import_id, report=entry.report)
-    return folder
+        update_import(connection, import_id, report=_relative(store, import_id))
+
+
+class Draft:
+    """A report that is being written. folder: where it is until it is complete."""
+
+    def __init__(self, store: Store, import_id: str, folder: Path, thread: Executor) -> None:
+        self._store, self._import_id, self._folder = store, import_id, folder
+        self._planned = self._entry()
+        self._row_files = thread.submit(self._write_row_files, self._planned)
+        self._is_complete = False
+
+    def complete(self) -> None:
+        """Write what is lacking, now that the import has ended; the row files again, if they are of another plan."""
+        self._row_files.result()
+        entry = self._entry()
+        if entry.plan_hash != self._planned.plan_hash:
+            self._write_row_files(entry)
+        if entry.planned_at is not None:
+            write_changes(self._store, self._folder / "changes.csv", self._import_id)
+        _write_summary(self._folder / "summary.json", replace(entry, report=_relative(self._store, self._import_id)))
+        self._is_complete = True
+
+    def demand_complete(self) -> None:
+        """Raise an error if nobody completed the report: it must not take the place of an earlier one."""
+        if not self._is_complete:
+            raise RuntimeError("the report is not complete")
+
+    def _entry(self) -> Import:
+        with self._store.engine.connect() as connection:
+            return find_import(connection, self._import_id)
+
+    def _write_row_files(self, entry: Import) -> None:
+        with self._store.engine.connect() as connection:
+            record = find_file(connection, self._import_id)
+        if record is not None and entry.validated_at is not None:
+            rows = _reported_rows(self._store, entry, record)
+            write_row_files(self._folder, rows, _row_format(self._store, record))
+
+
+def _relative(store: Store, import_id: str) -> str:
+    return store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix()
 
 
 def _write_summary(path: Path, entry: Import) -> None:
@@ -126,43 +172,6 @@ class _ReportedRows:
                     yield RowOutcome(found["row"], Outcome.REJECTED, found["reason"], found["message"])
 
 
-def _write_changes(store: Store, path: Path, import_id: str) -> None:
-    """One line per changed field, in row order; then members that leave the group, without a row (R20); UTF-8."""
-    columns = plan_row.c
-    query = (
-        select(columns.row, columns.contact_id, columns.changes)
-        .where(columns.import_id == import_id, columns.changes.is_not(None))
-        .order_by(columns.row)
-    )
-    leavers = (
-        select(null(), plan_leaver.c.contact_id, plan_leaver.c.changes)
-        .where(plan_leaver.c.import_id == import_id)
-        .order_by(plan_leaver.c.contact_id)
-    )
-    with store.engine.connect() as connection, private_text_file(path) as file:
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(CHANGES_HEADER)
-        for row, contact_id, changes in chain(stream(connection, query), stream(connection, leavers)):
-            for field in sorted(changes, key=field_order):
-                before, after = changes[field]
-                writer.writerow((row, contact_id, field, as_text(before), as_text(after)))
-
-
 def stream(connection: Connection, query: Select[Any]) -> Iterator[Any]:
     """The rows of a query from a cursor of the server, a batch at a time, so that memory stays flat."""
     yield from connection.execution_options(stream_results=True, max_row_buffer=_BATCH).execute(query)
-
-
-def field_order(field: str) -> tuple[int, str]:
-    """Where a field stands among the changes of a row: as in the catalogue, then custom and member attributes, then groups."""
-    return (_POSITIONS.get(field, len(_POSITIONS)), field) if field != GROUPS else (len(_POSITIONS) + 1, field)
-
-
-_POSITIONS = {attribute.field: place for place, attribute in enumerate(ATTRIBUTES)}
-
-
-def as_text(value: object) -> str:
-    """A value of a change as text: nothing for none, texts as they are, others as JSON spells them."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

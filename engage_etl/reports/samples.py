@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, select
 
-from engage_etl.reports.report import as_text, field_order
+from engage_etl.reports.changes_file import as_text, field_order
 from engage_etl.store.imports import Import
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.stage_files import rejected_file, valid_file
