@@ -49,7 +49,7 @@ class PhysicalLines:
                 "or save the file as UTF-8.",
             ) from None
 
-    @property
+    @cached_property
     def errors(self) -> str:
         """How bytes that do not fit are kept."""
         return unfit_bytes_kept(self._codec)

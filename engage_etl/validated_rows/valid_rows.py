@@ -96,11 +96,13 @@ def _objects(
 
 
 def _members(column: str, values: Column, kind: CustomType) -> Iterator[str]:
-    """For each value ``"key": value`` as JSON, empty where the row lacks it."""
+    """For each value ``"key": value`` as JSON, empty where the row lacks it; each distinct value is encoded once."""
     key = json.dumps(custom_key(free_name(column)))
     encode = _ENCODE[kind]
-    for value in values:
-        yield "" if value is None else f"{key}:{encode(value) if value else 'null'}"
+    members = {
+        value: f"{key}:{encode(value) if value else 'null'}" if value is not None else "" for value in set(values)
+    }
+    return map(members.__getitem__, values)
 
 
 _ENCODE: dict[CustomType, Callable[[str], str]] = {

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 
 import pandas as pd
@@ -96,7 +97,8 @@ def _check_chunk(check: _Check, chunk: Chunk) -> tuple[pa.Table, list[Rejection]
         _leave_keys(chunk)
     schema = _schema_for(check, chunk)
     key_fields = _key_fields(check, chunk)
-    frame = pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in _judged(check, chunk).items()})
+    # As they are: rules look at each distinct value, and would only have to take it out of Arrow again.
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in _judged(check, chunk).items()})
     failures = schema.failures(frame) if chunk.rows else {}
     names = {column: name for name, column in check.reader.columns.items()}
     rejections = [
@@ -158,10 +160,10 @@ def _valid_part(check: _Check, chunk: Chunk, rejected: set[int], warnings: Colum
     columns: dict[str, Column] = chunk.columns
     rows, key_fields = chunk.rows, chunk.key_fields
     if rejected:
-        keep = [position for position in range(len(chunk.rows)) if position not in rejected]
-        columns = {name: [values[position] for position in keep] for name, values in columns.items()}
-        rows, key_fields = [rows[position] for position in keep], [key_fields[position] for position in keep]
-        warnings = [warnings[position] for position in keep]
+        is_kept = [position not in rejected for position in range(len(chunk.rows))]
+        columns = {name: list(compress(values, is_kept)) for name, values in columns.items()}
+        rows, key_fields = list(compress(rows, is_kept)), list(compress(key_fields, is_kept))
+        warnings = list(compress(warnings, is_kept))
     if check.options.use_external_identifier:
         key_fields = [None] * len(rows)
     check.valid += len(rows)

@@ -62,8 +62,10 @@ class Rule:
     def passes(self, values: pd.Series) -> pd.Series:
         """Which values pass; each distinct value is judged once."""
         listed = values.tolist()
-        verdicts = {value: not isinstance(value, str) or value == "" or self.accept(value) for value in set(listed)}
-        passed: npt.NDArray[np.bool_] = np.fromiter((verdicts[value] for value in listed), bool, len(listed))
+        failing = {value for value in set(listed) if isinstance(value, str) and value and not self.accept(value)}
+        passed: npt.NDArray[np.bool_] = np.ones(len(listed), bool)
+        if failing:
+            passed = np.fromiter((value not in failing for value in listed), bool, len(listed))
         return pd.Series(passed, index=values.index)
 
 
