@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engage_etl.settings import Settings
+from engage_etl.store.tuning import ADVICE, GIB, SESSION, Advice, Bound
 from engage_etl.validated_rows.value_rules import CUSTOM_EXPECTED
 from engage_etl.vocabulary.attributes import ATTRIBUTES, LONGEST_CUSTOM_NAME, Attribute, CustomType
 
@@ -15,7 +16,11 @@ _NOTE = "<!-- Made from the code by `make docs`; do not edit. -->"
 
 def pages() -> dict[Path, str]:
     """The generated pages by their path."""
-    return {HERE / "attributes.md": attributes_page(), HERE / "settings.md": settings_page()}
+    return {
+        HERE / "attributes.md": attributes_page(),
+        HERE / "server-settings.md": server_settings_page(),
+        HERE / "settings.md": settings_page(),
+    }
 
 
 def attributes_page() -> str:
@@ -69,6 +74,36 @@ def settings_page() -> str:
         "Environment variables of an installation; each has a default that works.",
         _table(("variable", "default", "meaning"), rows),
     )
+
+
+def server_settings_page() -> str:
+    """How a PostgreSQL server should be set, by the memory of its machine, and why."""
+    sizes = (4, 16, 64)
+    external = (advice for advice in ADVICE if advice.is_for_all)
+    embedded = (advice for advice in ADVICE if not advice.is_for_all)
+    header = ("setting", *(f"{size} GB of memory" for size in sizes), "reason")
+    return _page(
+        "Settings of the PostgreSQL server",
+        "Imports work on a server that is set otherwise, slower. `engage-etl db status` says where a running server "
+        "differs, with `--server-memory 16GB` for a server whose machine has that much; more than *at least* and less "
+        "than *at most* is fine. The embedded server has all of this by itself.",
+        _table(header, ((f"`{advice.name}`", *_wanted(advice, sizes), advice.why) for advice in external)),
+        "## What every session sets for itself",
+        "On any server, so that nothing need be done for it. `?options=-c%20work_mem%3D256MB` in "
+        "`ENGAGE_DATABASE_URL` changes one.",
+        _table(("setting", "value", "reason"), ((f"`{one.name}`", f"`{one.wanted(0)}`", one.why) for one in SESSION)),
+        "## What concerns the embedded server alone",
+        _table(
+            ("setting", "value", "reason"),
+            ((f"`{advice.name}`", f"`{advice.wanted(0)}`", advice.why) for advice in embedded),
+        ),
+    )
+
+
+def _wanted(advice: Advice, sizes: tuple[int, ...]) -> tuple[str, ...]:
+    """The value for machines with so many gigabytes."""
+    word = "" if advice.bound is Bound.EXACTLY else f"{advice.bound} "
+    return tuple(f"{word}`{advice.wanted(size * GIB)}`" for size in sizes)
 
 
 def _marks(attribute: Attribute) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
 
-from engage_etl.cli.options import AsJson
+from engage_etl.cli.options import AsJson, wrong_value
 from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table
 
 app = typer.Typer(no_args_is_help=True)
+
+_AT_NEXT_START = "The server takes them up when it starts: run `engage-etl db stop`; the next command starts it again."
+_EXTERNAL = "Imports work as it is; docs/server-settings.md says what each setting is for. Set them with ALTER SYSTEM."
 
 
 @app.command("upgrade")
@@ -21,18 +27,31 @@ def upgrade() -> None:
     say(f"The store has schema {revision}.")
 
 
-@app.command("status")
-def status(as_json: AsJson = False) -> None:
-    """Show where the store is, its server's version and its schema's revision."""
-    from engage_etl.settings import load_settings
-    from engage_etl.store.engine import store_status
+ServerMemory = Annotated[
+    str | None,
+    typer.Option(help="Memory of an external server's machine, as in 64GB: what is recommended depends on it."),
+]
 
+
+@app.command("status")
+def status(server_memory: ServerMemory = None, as_json: AsJson = False) -> None:
+    """Show where the store is, its version and schema, and which settings of the server are not as recommended."""
+    from engage_etl.settings import load_settings
+    from engage_etl.store.engine import server_differences, store_status
+
+    settings = load_settings()
     with errors_as_sentences(as_json=as_json):
-        found = store_status(load_settings())
+        memory = _as_bytes(server_memory)
+        found, differences = store_status(settings), server_differences(settings, memory)
     if as_json:
-        print_json(found)
-    else:
-        result_console().print(table("what", "value", rows=found.items()))
+        print_json(found | {"settings": [asdict(difference) for difference in differences]})
+        return
+    result_console().print(table("what", "value", rows=found.items()))
+    if differences:
+        rows = ((one.name, one.value, one.recommended, one.reason) for one in differences)
+        result_console().print()
+        result_console().print(table("setting of the server", "is", "recommended", "reason", rows=rows))
+        say(_AT_NEXT_START if settings.database_url is None else _EXTERNAL)
 
 
 @app.command("start")
@@ -55,3 +74,19 @@ def stop() -> None:
     with errors_as_sentences(as_json=False):
         stopped = embedded_server(load_settings()).stop()
     say("The server is stopped." if stopped else "The server was not running.")
+
+
+def _as_bytes(memory: str | None) -> int | None:
+    """Memory as people write it.
+
+    Raises:
+        UsageError: it is no amount of memory.
+    """
+    from engage_etl.store.tuning import as_bytes
+
+    if memory is None:
+        return None
+    found = as_bytes(memory)
+    if found is None:
+        raise wrong_value("--server-memory", memory, "expected an amount as in 64GB")
+    return found

@@ -10,8 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from engage_etl.errors import DataFolderUnusable, StoreUnavailable
 from engage_etl.store.programs import PRIVATE_ROOT, locate_programs, make_private_root
 from engage_etl.store.server_account import ServerAccount, own_name
@@ -24,8 +22,16 @@ _LONGEST_SOCKET_PATH = 100
 _SHORT_FOLDER = Path("/tmp")
 """Not $TMPDIR: a scheduled process and a terminal may differ in it, and have to find the same server."""
 
-_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_MIB = 1024 * 1024
+_INCLUDE = "include 'engage.conf'"
+_CONFIGURE = """
+umask 077
+cd "$0" && cat > engage.conf.new && mv engage.conf.new engage.conf || exit 1
+grep -qxF "$2" postgresql.conf || printf '\\n%s\\n%s\\n' "$1" "$2" >> postgresql.conf
+"""
+_NOTE = (
+    "# Written by Engage ETL at every start of the server, from the machine's memory; changes made here are lost.\n"
+    "# Settings of your own win: ALTER SYSTEM SET name = value, or a line after the include in postgresql.conf.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ def _is_there(folder: Path) -> bool:
         return False
 
 
-def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: bool = True) -> None:
+def create_cluster(cluster: Cluster, *, fsync: bool = True) -> None:
     """Make the cluster, aside first, so that a crash leaves none or a whole one.
 
     Raises:
@@ -123,37 +129,32 @@ def create_cluster(cluster: Cluster, shared_buffers: str | None = None, fsync: b
     users = sorted({own_name(), cluster.account.name, "root"})
     (aside / "pg_ident.conf").write_text("".join(f'{ROLE} "{user}" {ROLE}\n' for user in users))
     (aside / "pg_hba.conf").write_text(f"local all all peer map={ROLE}\n")
-    with (aside / "postgresql.conf").open("a") as file:
-        file.write("\n# Set by Engage ETL when the cluster was created, from the machine's memory.\n")
-        file.writelines(f"{name} = '{value}'\n" for name, value in _configuration(shared_buffers, fsync).items())
     aside.rename(cluster.folder)
 
 
-def _configuration(shared_buffers: str | None, fsync: bool) -> dict[str, str]:
-    memory = usable_memory() // _MIB
-    buffers = shared_buffers or f"{max(128, min(memory // 8, 4096))}MB"
-    settings = {
-        "listen_addresses": "",
-        "max_connections": "200",
-        "shared_buffers": buffers,
-        "effective_cache_size": f"{max(256, memory // 2)}MB",
-        "work_mem": f"{max(8, min(memory // 256, 128))}MB",
-        "maintenance_work_mem": f"{max(64, min(memory // 16, 1024))}MB",
-        "max_wal_size": "8GB" if shared_buffers is None else "1GB",
-        "min_wal_size": "1GB" if shared_buffers is None else "80MB",
-        "checkpoint_timeout": "15min",
-        "wal_compression": "pglz",
-        "jit": "off",
-        "timezone": "UTC",
-        "log_timezone": "UTC",
-        "log_min_messages": "warning",
-        # Values of personal data do not belong into a log (R41).
-        "log_parameter_max_length_on_error": "0",
-        "log_min_error_statement": "panic",
-    }
-    if not fsync:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
-    return settings
+def configure_cluster(cluster: Cluster, settings: dict[str, str]) -> None:
+    """Write the settings of the server, which it reads when it starts; anew each time, as memory and program may change.
+
+    They are included at the end of ``postgresql.conf``. What people set comes later and wins: ``ALTER SYSTEM``, or a line
+    after the include. A cluster of an older version gets the include too.
+
+    Raises:
+        DataFolderUnusable: they cannot be written.
+    """
+    lines = "".join(f"{name} = '{value}'\n" for name, value in settings.items())
+    # The shell writes under the server's account: root would follow a link that the account laid there.
+    written = subprocess.run(
+        ["/bin/sh", "-c", _CONFIGURE, str(cluster.folder), "# Set by Engage ETL; a line below this wins.", _INCLUDE],
+        input=_NOTE + lines,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=_environment(),
+        **cluster.account.process_options(),
+    )
+    if written.returncode != 0:
+        raise DataFolderUnusable(f"The settings in {cluster.folder} cannot be written ({written.stderr.strip()}).")
 
 
 def _make_writable(folder: Path) -> None:
@@ -166,12 +167,6 @@ def _make_writable(folder: Path) -> None:
             f"The data folder {folder} cannot be written ({error.strerror}); "
             "make it writable, or name another one in ENGAGE_DATA_DIR."
         ) from None
-
-
-def usable_memory() -> int:
-    """Bytes of memory that we may use: those of the machine, or of the container."""
-    limits = [path.read_text().strip() for path in _MEMORY_LIMITS if path.exists()]
-    return min([psutil.virtual_memory().total, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def _environment() -> dict[str, str]:

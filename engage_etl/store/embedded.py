@@ -16,7 +16,8 @@ import psutil
 import psycopg
 
 from engage_etl.errors import DataFolderUnusable, StoreUnavailable, UsageError
-from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, create_cluster, locate_cluster
+from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, configure_cluster, create_cluster, locate_cluster
+from engage_etl.store.tuning import recommended, usable_memory
 
 _PAUSE = 0.05
 _ORPHANS_MAY_TAKE = 5.0
@@ -51,7 +52,7 @@ class EmbeddedServer:
         with _locked(cluster, self.start_timeout):
             if not answers(cluster):
                 if not cluster.folder.exists():
-                    create_cluster(cluster, self.shared_buffers, self.fsync)
+                    create_cluster(cluster, fsync=self.fsync)
                 self._start(cluster)
         return cluster
 
@@ -90,12 +91,21 @@ class EmbeddedServer:
         for folder in (cluster.sockets, cluster.home):
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _settings(self) -> dict[str, str]:
+        settings = recommended(usable_memory())
+        if self.shared_buffers is not None:
+            settings |= {"shared_buffers": self.shared_buffers, "max_wal_size": "1GB", "min_wal_size": "80MB"}
+        if not self.fsync:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
+        return settings
+
     def _start(self, cluster: Cluster) -> None:
         process = _postmaster(cluster)
         started = None
         said_before = cluster.log.stat().st_size if cluster.log.exists() else 0
         if process is None:
             _clear_remains(cluster)
+            configure_cluster(cluster, self._settings())
             started = _launch(cluster)
         deadline = time.monotonic() + self.start_timeout
         while not answers(cluster):

@@ -16,6 +16,8 @@ from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
 from engage_etl.store.partitions import MONTHS_NEEDED, make_partitions
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
+from engage_etl.store.server_check import Difference, find_differences
+from engage_etl.store.tuning import SESSION, SMALLEST_SERVER, usable_memory
 
 OLDEST_SERVER = 15
 """Major version of PostgreSQL from which on the store works."""
@@ -108,16 +110,39 @@ def store_status(settings: Settings) -> dict[str, str]:
         engine.dispose()
 
 
+def server_differences(settings: Settings, memory: int | None = None) -> list[Difference]:
+    """Where the running server is set otherwise than is recommended for its machine.
+
+    memory: bytes that the machine of the server has; that of the embedded one is known, and an external one is held to a
+    small machine unless it is given.
+
+    Raises:
+        StoreUnavailable: the server does not answer.
+    """
+    is_embedded = settings.database_url is None
+    memory = memory or (usable_memory() if is_embedded else SMALLEST_SERVER)
+    engine = connect_engine(settings)
+    try:
+        with engine.connect() as connection:
+            return find_differences(connection, memory, is_embedded=is_embedded)
+    except OperationalError as error:
+        raise _unavailable(engine.url, error) from None
+    finally:
+        engine.dispose()
+
+
 def connect_engine(settings: Settings) -> Engine:
     """An engine on the store's database, whatever its schema."""
     url = store_url(settings)
+    tuned = " ".join(f"-c {advice.name}={advice.wanted(0)}" for advice in SESSION)
     return create_engine(
         url,
         # Parameters are personal data and do not belong into messages (R41).
         hide_parameters=True,
         pool_pre_ping=True,
         connect_args={
-            "options": f"{url.query.get('options', '')} {_SESSION}".strip(),
+            # The address may say otherwise about memory, but not about what the program relies on.
+            "options": f"{tuned} {url.query.get('options', '')} {_SESSION}",
             "application_name": "engage-etl",
             "connect_timeout": settings.connect_timeout,
         },

@@ -81,6 +81,17 @@ def test_db_status_and_env_name_the_store(store: Store, settings: Settings) -> N
         assert f"export {name}" in names
 
 
+def test_db_status_says_where_the_server_is_not_as_recommended(store: Store, settings: Settings) -> None:
+    listed = engage_etl(settings, "db", "status", "--server-memory", "64GB", "--json").json["settings"]
+    [buffers] = [one for one in listed if one["name"] == "shared_buffers"]
+    assert (buffers["value"], buffers["recommended"]) == ("256MB", "at least 8192MB")
+    shown = engage_etl(settings, "db", "status", "--server-memory", "64GB")
+    assert buffers["reason"] in shown.out and "docs/server-settings.md" in shown.err
+    wrong = engage_etl(settings, "db", "status", "--server-memory", "64", "--json")
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, "usage_error")
+    assert "--server-memory '64' does not fit; expected an amount as in 64GB" in wrong.json["error"]["message"]
+
+
 def test_an_unknown_import_is_wrong_usage(store: Store, settings: Settings) -> None:
     ended = engage_etl(settings, "imports", "show", "nope", "--json")
     assert (ended.code, ended.json["error"]["code"]) == (2, "import_unknown")

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from engage_etl.errors import StoreUnavailable, UsageError
-from engage_etl.store import cluster as cluster_module
+from engage_etl.store import tuning
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, locate_cluster
 from engage_etl.store.embedded import EmbeddedServer
 
@@ -249,8 +249,8 @@ def test_a_container_counts_by_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, expected: int | None
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{limit}\n")
-    monkeypatch.setattr(cluster_module, "_MEMORY_LIMITS", (tmp_path / "memory.max", tmp_path / "missing"))
-    assert cluster_module.usable_memory() == (expected or psutil.virtual_memory().total)
+    monkeypatch.setattr(tuning, "_MEMORY_LIMITS", (tmp_path / "memory.max", tmp_path / "missing"))
+    assert tuning.usable_memory() == (expected or psutil.virtual_memory().total)
 
 
 @pytest.mark.parametrize("pid", [lambda: str(os.getpid()), lambda: "", lambda: "1", lambda: "4000000", lambda: "x"])
