@@ -1,10 +1,12 @@
-"""The progress bar of imports, on standard error."""
+"""The progress bar of imports, on standard error, and what is said meanwhile."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from engage_etl.cli.output import message_console, visible
@@ -18,9 +20,31 @@ _STAGES = {
 }
 
 
+class _Messages(logging.Handler):
+    """Prints what our modules tell people, as that an import waits for others; above the bar where there is one."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the sentence of a record."""
+        self._console.print(visible(record.getMessage()), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _messages_on(console: Console) -> Iterator[None]:
+    logger, messages = logging.getLogger("engage_etl"), _Messages(console)
+    logger.addHandler(messages)
+    try:
+        yield
+    finally:
+        logger.removeHandler(messages)
+
+
 @contextmanager
 def import_progress(files: Sequence[str]) -> Iterator[ReportedProgress]:
-    """A bar that moves on with the stages of each import; nothing where standard error is no terminal.
+    """A bar that moves on with the stages of each import, only where standard error is a terminal; and messages.
 
     files: names of the files, in the order in which they are imported.
     """
@@ -34,7 +58,10 @@ def import_progress(files: Sequence[str]) -> Iterator[ReportedProgress]:
         TimeElapsedColumn(),
     )
     waiting = iter(files)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+        _messages_on(console),
+    ):
         task = bar.add_task("starting", total=len(_STAGES), rows="", file="")
 
         def on_stage(name: str, rows: int | None) -> None:

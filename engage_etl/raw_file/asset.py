@@ -1,10 +1,12 @@
 """Asset ``raw_file``: the bytes of an arrival, kept unchanged."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
-from engage_etl.triggers.stage_assets import GROUP, OWNERS, run_stage
+from engage_etl.triggers.stage_assets import GROUP, OWNERS, is_its_turn, run_stage
 
 DESCRIPTION = """
 Keeps the bytes of a file that arrived, unchanged, and finds out its type, separator and encoding.
@@ -15,17 +17,29 @@ for does not exist. Nothing was imported. Correct it and import it again.
 _PREVIEW_LINES = 10
 
 
-@dg.asset(partitions_def=IMPORTS, group_name=GROUP, owners=OWNERS, kinds={"file"}, description=DESCRIPTION)
-def raw_file(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
-    """Stage 1: archive the bytes."""
+@dg.asset(
+    partitions_def=IMPORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"file"},
+    description=DESCRIPTION,
+    output_required=False,
+)
+def raw_file(
+    context: dg.AssetExecutionContext, store: StoreResource, progress: Progress
+) -> Iterator[dg.MaterializeResult]:
+    """Stage 1: archive the bytes. Out of its turn, a run ends here and the sensor asks for another one (R40)."""
     from engage_etl.raw_file.stage import archive_raw_file
     from engage_etl.reports.samples import file_preview
 
     with run_stage(context, store) as run:
+        if not is_its_turn(context, run):
+            context.log.warning("A file of this automation that arrived earlier is yet to be imported; this one waits.")
+            return
         progress.stage("raw_file", None)
         record = archive_raw_file(run.store, run.import_id)
         kept = run.store.settings.root / record.archived_path
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "bytes": record.bytes,
                 "sha256": record.sha256,

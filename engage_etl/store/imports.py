@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, insert, select, tuple_, update
 
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
@@ -22,6 +22,9 @@ from engage_etl.vocabulary.outcomes import Outcome, Status
 
 BY_HAND = "manual"
 """First part of the id of an import that no automation started."""
+
+UNFINISHED = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
+"""Imports that a run is at work on, or is yet to be."""
 
 CLAIMED = ".claimed"
 """Folder inside a drop folder where claimed files wait for their imports."""
@@ -208,6 +211,24 @@ def imports_of_arrival(connection: Connection, entry: Import) -> list[Import]:
         return [entry]
     query = select(*_COLUMNS).where(import_register.c.claimed_path == entry.claimed_path)
     return [_as_import(row) for row in connection.execute(query.order_by(import_register.c.import_id))]
+
+
+def is_preceded(connection: Connection, entry: Import) -> bool:
+    """Whether an import of the same automation arrived before this one and has not ended yet (R40)."""
+    if entry.automation is None:
+        return False
+    columns = import_register.c
+    moment, name = func.coalesce(columns.modified_at, columns.received_at), columns.file.collate("C")
+    earlier = tuple_(moment, name) < tuple_(*arrival(entry))
+    query = select(import_register).where(
+        columns.automation == entry.automation, columns.is_claimed, columns.status.in_(UNFINISHED), earlier
+    )
+    return bool(connection.scalar(select(query.exists())))
+
+
+def arrival(entry: Import) -> tuple[datetime, str]:
+    """What arrivals are ordered by: modification time, then name (R40)."""
+    return entry.modified_at or entry.received_at, entry.file
 
 
 def update_import(connection: Connection, import_id: str, **values: Any) -> None:

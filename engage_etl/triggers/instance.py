@@ -136,7 +136,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "run_monitoring": {"enabled": True, "poll_interval_seconds": 10, "start_timeout_seconds": 120},
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 30}}},
-        "python_logs": {"python_log_level": "WARNING"},
+        # What our modules tell people during a run, as that it waits for others, stands in its event log.
+        "python_logs": {"python_log_level": "WARNING", "managed_python_loggers": ["engage_etl"]},
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},  # no invitation to a newsletter
     }

@@ -24,6 +24,8 @@ from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.runs import end_dead_runs, run_tags
 
+_PRIORITY = "dagster/priority"
+"""Tag by which Dagster orders the queue; runs have 0."""
 _LONGEST_WAIT = 5.0
 """Seconds that a tick waits at the most; Dagster ends it after 60."""
 
@@ -90,7 +92,9 @@ def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
 
 
 def _request(run: DueRun) -> RunRequest:
-    return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry))
+    # Another run of an import comes before the first runs of those that arrived later (R40).
+    first = {_PRIORITY: str(run.attempt)} if run.attempt > 1 else {}
+    return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)
 
 
 def _as_cursor(seen: Mapping[str, Seen]) -> str:

@@ -12,11 +12,20 @@ from engage_etl.errors import EngageError, ImportEnded
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, imports_of_arrival, is_alive, list_imports, mark_failed, update_import
+from engage_etl.store.imports import (
+    UNFINISHED,
+    Import,
+    arrival,
+    imports_of_arrival,
+    is_alive,
+    is_preceded,
+    list_imports,
+    mark_failed,
+    update_import,
+)
 from engage_etl.triggers.runs import runs_by_import
 from engage_etl.vocabulary.outcomes import Status
 
-_UNFINISHED = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
 _ENDED = (Status.APPLIED, Status.FAILED, Status.STOPPED)
 _MOST_AT_ONCE = 200
 """Runs asked for in one tick; the others wait in the register, so that a tick stays far below its 60 seconds."""
@@ -38,17 +47,21 @@ class DueRun:
 def due_runs(store: Store, instance: dg.DagsterInstance) -> list[DueRun]:
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
+    A first run is asked for at once, and stands in Dagster's queue in the order of arrival. Another one, after a run that
+    died or came too early, is asked for when it is the import's turn (R40).
+
     An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
     """
     with store.engine.connect() as connection:
         dropped = [
-            entry for entry in list_imports(connection, statuses=_UNFINISHED, is_claimed=True) if entry.automation
+            entry for entry in list_imports(connection, statuses=UNFINISHED, is_claimed=True) if entry.automation
         ]
         runs = runs_by_import(instance, [entry.import_id for entry in dropped])
         waiting = [entry for entry in dropped if all(run.is_finished for run in runs.get(entry.import_id, []))]
+        waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
         waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
-    found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=_arrival))
+    found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=arrival))
     return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
 
 
@@ -71,10 +84,6 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
 
 
-def _arrival(entry: Import) -> tuple[object, str]:
-    return entry.modified_at or entry.received_at, entry.file
-
-
 def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueRun | None:
     """The run that an import waits for, or None if it gets no other.
 
@@ -83,15 +92,16 @@ def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueR
     if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
         _give_up(store, entry, "its run was cancelled, and nothing was applied. Drop the file again to import it.")
         return None
-    attempt = len(runs) + 1
-    if attempt > store.settings.run_attempts:
+    failed = [run for run in runs if run.status is not dg.DagsterRunStatus.SUCCESS]
+    if len(failed) >= store.settings.run_attempts:
         _give_up(
             store,
             entry,
-            f"{len(runs)} runs of this import ended before it was applied, and nothing was applied. "
+            f"{len(failed)} runs of this import ended before it was applied, and nothing was applied. "
             "Look at these runs in the web page, then drop the file again.",
         )
         return None
+    attempt = len(runs) + 1
     if attempt != entry.attempts:
         with store.engine.begin() as connection:
             update_import(connection, entry.import_id, attempts=attempt)

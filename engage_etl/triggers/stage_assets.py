@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 GROUP = "contact_import"
 OWNERS = ["team:engage-etl"]
+_SENSOR = "dagster/sensor_name"
+"""Tag of the runs that a sensor asked for."""
 
 
 @dataclass
@@ -73,6 +75,19 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
         place = error.filename or "The data folder"
         sentence = f"{place} cannot be read or written ({error.strerror}). Mend that and materialize this stage again."
         raise dg.Failure(description=sentence, allow_retries=False) from None
+
+
+def is_its_turn(context: dg.AssetExecutionContext, run: StageRun) -> bool:
+    """Whether the run that the sensor asked for may begin: none of the same automation that arrived earlier has yet to end.
+
+    Runs stand in Dagster's queue in the order of arrival (R40). If one dies, the next begins before it is asked for anew.
+    """
+    from engage_etl.store.imports import find_import, is_preceded
+
+    if _SENSOR not in context.run.tags:
+        return True
+    with run.store.engine.connect() as connection:
+        return not is_preceded(connection, find_import(connection, run.import_id))
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.TextMetadataValue:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, event, func, select, text
 
 from engage_etl.errors import BrakeStopped, FileError
-from engage_etl.store.tables import custom_attribute
+from engage_etl.store.tables import custom_attribute, plan_row
 from engage_etl_tests.importing import STAGES, Importing, as_csv
 
 HEADER = ("user.Identifier", "user.Email")
@@ -45,6 +45,70 @@ def test_r29_planning_blocks_no_writer(importing: Importing) -> None:
         entry = importing.plan(as_csv(HEADER, ("1", "b@x.org")))
         writer.execute(text("UPDATE engage.contact SET last_name = 'Held'"))
     assert entry.status == "planned"
+
+
+HELD = {
+    "rows": "SELECT * FROM engage.contact, engage.membership FOR UPDATE",
+    "contacts": "LOCK TABLE engage.contact IN SHARE ROW EXCLUSIVE MODE",
+    "memberships": "LOCK TABLE engage.membership IN SHARE ROW EXCLUSIVE MODE",
+    "all that an apply holds": "LOCK TABLE engage.contact, engage.membership, engage.custom_attribute "
+    "IN EXCLUSIVE MODE",
+    "groups and attributes": "SELECT * FROM engage.contact_group, engage.custom_attribute FOR UPDATE",
+}
+
+
+@pytest.mark.parametrize("name", list(HELD))
+def test_r29_planning_waits_for_no_lock_of_others(importing: Importing, name: str) -> None:
+    importing.seed("user.Email,user.Identifier,user.CustomAttribute.size\na@x.org,1,L\n")
+    give_up_waiting_after(importing, "1s")
+    with importing.store.engine.connect() as other:
+        other.execute(text(HELD[name]))
+        entry = importing.plan("user.Identifier,user.Email,user.CustomAttribute.colour\n1,b@x.org,red\n")
+    assert importing.rows(entry) == [(2, "updated", None)]
+
+
+def test_r29_others_write_and_commit_while_a_plan_is_made(importing: Importing) -> None:
+    """At the end of the planning transaction, after all its statements: whatever it locks, it holds now."""
+    importing.seed(as_csv(("user.Email", "user.Identifier"), ("a@x.org", "1"), ("b@x.org", "2")))
+    import_id = importing.register("user.Identifier,user.Email,user.CustomAttribute.colour\n1,n@x.org,red\n")
+    beside: list[int] = []
+
+    def write_beside(planning: Connection) -> None:
+        planned = select(func.count()).where(plan_row.c.import_id == import_id)
+        if beside or not planning.scalar(planned):
+            return
+        with importing.store.engine.connect() as other:
+            beside.append(other.scalar(planned) or 0)
+            other.execute(text("SET LOCAL lock_timeout = '1s'"))
+            for statement in WRITES_BESIDE:
+                other.execute(text(statement))
+            other.commit()
+
+    event.listen(importing.store.engine, "commit", write_beside)
+    entry = importing.run(import_id, STAGES[:3])
+    event.remove(importing.store.engine, "commit", write_beside)
+    assert beside == [0], "the plan was not yet committed when the other writer did"
+    assert entry.status == "planned"
+    assert importing.column("identifier", "first_name") == [("1", "Held"), ("3", None)]
+
+
+WRITES_BESIDE = [
+    "SELECT * FROM engage.contact, engage.membership FOR UPDATE",
+    "UPDATE engage.contact SET first_name = 'Held'",
+    "DELETE FROM engage.contact WHERE identifier = '2'",
+    "INSERT INTO engage.contact (identifier, email, email_key) VALUES ('3', 'n@x.org', 'n@x.org')",
+    "INSERT INTO engage.custom_attribute (name_key, name, type) VALUES ('colour', 'colour', 'string')",
+    "UPDATE engage.contact_group SET name = 'News', name_key = 'news'",
+    "LOCK TABLE engage.contact, engage.membership, engage.custom_attribute IN EXCLUSIVE MODE",
+]
+
+
+def give_up_waiting_after(importing: Importing, timeout: str) -> None:
+    """All connections of the store give up waiting for a lock; without it a test that fails would hang."""
+    with importing.store.engine.begin() as connection:
+        database = connection.scalar(select(func.current_database()))
+        connection.execute(text(f"ALTER DATABASE {database} SET lock_timeout = '{timeout}'"))
+    importing.store.engine.dispose()
 
 
 def test_r29_planning_again_replaces_the_plan_and_gives_the_same(importing: Importing) -> None:

@@ -89,6 +89,12 @@ class Service:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return next(child for child in children if "dagster._daemon" in child.cmdline())
 
+    def run_processes(self) -> list[psutil.Process]:
+        """The processes of the runs that are at work."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        servers = {child.pid for child in children if "grpc" in child.cmdline()}
+        return [child for child in children if child.ppid() in servers and "spawn_main" in " ".join(child.cmdline())]
+
     def kill(self) -> None:
         """``kill -9`` of everything at once."""
         processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]

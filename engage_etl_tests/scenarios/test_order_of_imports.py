@@ -1,0 +1,102 @@
+"""R40: imports of one automation one at a time, in the order of arrival; those of others beside them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import text
+
+from engage_etl.settings import Settings
+from engage_etl.store.imports import Import, list_imports
+from engage_etl_tests.importing import Importing
+from engage_etl_tests.scenarios.service import running, wait_for
+
+pytestmark = pytest.mark.scenario
+
+AUTOMATIONS = """
+automations:
+  - name: crm
+    group: Newsletter
+    source: drop/crm
+    additional-parameters: {source-use-customeridentifier: "true"}
+  - name: shop
+    group: Newsletter
+    source: drop/shop
+    additional-parameters: {source-use-customeridentifier: "true"}
+"""
+ARRIVALS = {
+    "crm/c.csv": "user.Identifier,user.FirstName\n1,first\n",
+    "crm/a.csv": "user.Identifier,user.Unknown\n1,never\n",
+    "crm/d.csv": "user.Identifier,user.FirstName\n1,third\n",
+    "crm/b.csv": "user.Identifier,user.FirstName\n1,fourth\n",
+    "shop/s.csv": "user.Identifier,user.LastName\n1,Shop\n",
+}
+"""In the order of their modification times, which is not that of their names; the second fails."""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Iterator[Settings]:
+    """An installation whose Dagster knows nothing of other tests."""
+    name = f"dagster_{uuid.uuid4().hex[:12]}"
+    yield settings.model_copy(update={"dagster_database": name})
+    assert settings.database_url is not None
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def entries(importing: Importing) -> dict[str, Import]:
+    with importing.store.engine.connect() as connection:
+        return {entry.file: entry for entry in list_imports(connection) if entry.automation}
+
+
+def test_r40_one_at_a_time_in_order_and_others_beside(
+    importing: Importing, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENGAGE_CONCURRENT_RUNS", "4")
+    importing.seed("user.Email,user.Identifier\na@x.org,1\n")
+    settings.drop_dir.mkdir(parents=True)
+    settings.automations_file.write_text(AUTOMATIONS)
+    for moment, (name, content) in enumerate(ARRIVALS.items(), 1_000_000):
+        file = settings.drop_dir / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content)
+        os.utime(file, (moment, moment))
+    with running(settings, tmp_path / "up.log") as service:
+        with importing.store.engine.connect() as other:
+            other.execute(text("SELECT * FROM engage.contact FOR UPDATE"))
+
+            def both_wait() -> dict[str, Import] | None:
+                """The last in the queue has come to its apply, so that nothing kept those between from beginning."""
+                found = entries(importing)
+                planned = {name for name, entry in found.items() if entry.status == "planned"}
+                return found if planned >= {"c.csv", "s.csv"} else None
+
+            held = wait_for("the first of each automation to be planned", both_wait)
+            assert [held[name].status for name in ("a.csv", "b.csv", "d.csv")] == ["received"] * 3
+            for one in service.run_processes():
+                one.kill()
+            other.rollback()
+        wait_for("all imports to end", lambda: _have_ended(entries(importing)) or None)
+        assert service.runs()["c.csv"] == ["SUCCESS", "FAILURE"]
+        assert service.end() == 0
+    found = entries(importing)
+    assert {name: entry.status for name, entry in found.items() if entry.status != "applied"} == {"a.csv": "failed"}
+    times = [
+        time
+        for name in ("c.csv", "d.csv", "b.csv")
+        for time in (found[name].planned_at, found[name].applied_at)
+        if time
+    ]
+    assert len(times) == 6 and times == sorted(times)
+    assert [found[name].drifted for name in ("d.csv", "b.csv")] == [0, 0]
+    assert importing.column("first_name", "last_name") == [("fourth", "Shop")]
+
+
+def _have_ended(found: dict[str, Import]) -> bool:
+    return all(entry.settled_path is not None for entry in found.values())
