@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from benchmarks.index_building import indexes_built_afterwards
 from benchmarks.profiles import CUSTOM_NAMES, Profiles
 from benchmarks.server import BenchServer, fingerprint
 from benchmarks.workload import STORE_DOMAIN
@@ -48,8 +49,8 @@ def filled_database(server: BenchServer, contacts: int) -> str:
 
 
 def _own_fingerprint() -> str:
-    here = Path(__file__)
-    return fingerprint((str(here), str(here.with_name("profiles.py"))))[:6]
+    here = Path(__file__).parent
+    return fingerprint(tuple(str(here / name) for name in ("store_filling.py", "profiles.py", "index_building.py")))[:6]
 
 
 def _fill(server: BenchServer, database: str, contacts: int) -> None:
@@ -76,7 +77,8 @@ def fill_store(connection: psycopg.Connection, contacts: int) -> None:
         connection.execute(
             "INSERT INTO engage.contact_group (name, name_key) VALUES (%s, %s)", [GROUP, group_key(GROUP)]
         )
-        _copy_contacts(connection, contacts)
+        with indexes_built_afterwards(connection, "engage.contact"):
+            _copy_contacts(connection, contacts)
         connection.execute(
             "INSERT INTO engage.membership (group_id, contact_id) SELECT group_id, contact_id"
             " FROM engage.contact CROSS JOIN engage.contact_group ORDER BY contact_id"
