@@ -28,6 +28,7 @@ class Options:
     formats: tuple[str, ...]
     only: tuple[str, ...]
     repeat: int
+    peers_up_to: int | None
     keep: bool
     statements: float | None
 
@@ -57,6 +58,7 @@ def read_options(arguments: Sequence[str] | None, programs: Sequence[str]) -> Op
     parser.add_argument("--formats", nargs="+", metavar="FORMAT", default=list(FORMATS), help=_one_of(FORMATS))
     parser.add_argument("--only", nargs="+", metavar="PROGRAM", default=list(programs), help=_one_of(programs))
     parser.add_argument("--repeat", type=int, default=1, help="times that each is measured; the middle one counts")
+    parser.add_argument("--peers-up-to", type=int, metavar="N", help="rows up to which peers are measured")
     parser.add_argument("--keep", action="store_true", help="leave server and filled databases for the next run")
     parser.add_argument(
         "--statements", type=float, metavar="MS", help="list the statements of our import that take longer"
@@ -76,6 +78,7 @@ def read_options(arguments: Sequence[str] | None, programs: Sequence[str]) -> Op
         formats=given.formats,
         only=given.only,
         repeat=max(1, given.repeat),
+        peers_up_to=given.peers_up_to,
         keep=given.keep,
         statements=given.statements,
     )

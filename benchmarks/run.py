@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from benchmarks.contenders import Contender, contenders
 from benchmarks.files import write_file
-from benchmarks.floor import run_floor
 from benchmarks.options import Options, read_options
 from benchmarks.ours import run_import
-from benchmarks.results import CAREFUL_FLOOR, FLOOR, OURS, Measured, Results, Timing, about_this_run
+from benchmarks.results import Measured, Results, Timing, about_this_run
 from benchmarks.server import BenchServer
 from benchmarks.statements import logged_statements
 from benchmarks.store_filling import filled_database
 from benchmarks.tables import as_markdown
 from benchmarks.workload import Workload
 
-Program = Callable[[BenchServer, Path], Timing]
-
-_PROGRAMS = {"floor": FLOOR, "ours": OURS}
-"""Programs by the short names that options use."""
-
 _WARM_UP = Workload("A", 200)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark and leave ``results.json`` and ``results.md`` in its folder."""
-    options = read_options(arguments, tuple(_PROGRAMS))
+    known = contenders()
+    options = read_options(arguments, tuple(dict.fromkeys(one.short for one in known)))
     server = BenchServer.start(options.folder)
     try:
         results = Results(about_this_run(server))
-        for one in _measure_all(server, options):
+        for one in _measure_all(server, options, known):
             results = replace(results, measured=(*results.measured, one))
             # After each, since the next one may take many minutes.
             results.write(options.folder / "results.json")
@@ -43,39 +38,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(markdown)
 
 
-def _measure_all(server: BenchServer, options: Options) -> Iterator[Measured]:
+def _measure_all(server: BenchServer, options: Options, known: Sequence[Contender]) -> Iterator[Measured]:
     if "ours" in options.only:
         _warm_up(server, options)
     for workload, file_format in options.files():
-        file = write_file(options.folder / "files", workload, file_format)
-        template = filled_database(server, workload.contacts)
-        for name, program in _programs(workload, file_format, options).items():
-            runs = []
-            for _ in range(options.repeat):
-                server.copy(template)
-                runs.append(program(server, file))
-                _say(f"{workload.name} {workload.rows:,} {file_format}: {name} {runs[-1].seconds:.1f} s")
-            yield Measured(workload.name, workload.rows, file_format, name, tuple(runs))
+        for contender in known:
+            if _takes_part(contender, workload, file_format, options):
+                runs = tuple(_measure(server, contender, workload, file_format, options) for _ in range(options.repeat))
+                yield Measured(workload.name, workload.rows, file_format, contender.name, runs)
 
 
-def _programs(workload: Workload, file_format: str, options: Options) -> dict[str, Program]:
-    programs: dict[str, Program] = {}
-    if "floor" in options.only and file_format == "csv":
-        programs[FLOOR] = run_floor
-        if workload.name == "B":
-            programs[CAREFUL_FLOOR] = lambda server, file: run_floor(server, file, skips_unchanged=True)
-    if "ours" in options.only:
-        programs[OURS] = lambda server, file: _run_ours(server, file, workload, options)
-    return programs
+def _takes_part(contender: Contender, workload: Workload, file_format: str, options: Options) -> bool:
+    up_to = options.peers_up_to if contender.up_to and options.peers_up_to else contender.up_to
+    return (
+        contender.short in options.only
+        and file_format in contender.formats
+        and workload.name in contender.workloads
+        and (up_to is None or workload.rows <= up_to)
+    )
 
 
-def _run_ours(server: BenchServer, file: Path, workload: Workload, options: Options) -> Timing:
+def _measure(
+    server: BenchServer, contender: Contender, workload: Workload, file_format: str, options: Options
+) -> Timing:
+    file = write_file(options.folder / "files", workload, file_format, is_distinct=contender.is_distinct)
     with logged_statements(server, options.statements) as listing:
-        timing = run_import(server, file)
-    for line in listing():
-        _say(line)
-    if timing.counts != workload.expected():
-        raise AssertionError(f"{file.name}: {timing.counts} came out, and {workload.expected()} was expected.")
+        timing = contender.measure(server, workload, file)
+        _say(f"{timing.seconds:8.1f} s  {workload.name} {workload.rows:,} {file_format}  {contender.name}")
+        for line in listing():
+            _say(line)
     return timing
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from psycopg import sql
 
 from benchmarks.server import BenchServer
-from engage_etl.store.engine import DATABASE
+from engage_etl.store.cluster import ROLE
 
 _DURATION = re.compile(r"duration: ([\d.]+) ms  (?:execute [^:]*|statement): (.*)", re.DOTALL)
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d \d\d:)", re.MULTILINE)
@@ -18,7 +18,7 @@ _SHOWN = 150
 
 @contextmanager
 def logged_statements(server: BenchServer, at_least_ms: float | None) -> Iterator[Callable[[], list[str]]]:
-    """Log statements of the store's database that take so long; yields what lists them, the longest first.
+    """Log statements that take so long; yields what lists them, the longest first.
 
     at_least_ms: None logs nothing.
     """
@@ -27,9 +27,14 @@ def logged_statements(server: BenchServer, at_least_ms: float | None) -> Iterato
         return
     begin = server.cluster.log.stat().st_size
     with server.connect("postgres") as connection:
-        setting = sql.SQL("ALTER DATABASE {} SET log_min_duration_statement = {}")
-        connection.execute(setting.format(sql.Identifier(DATABASE), sql.Literal(at_least_ms)))
-    yield lambda: _longest(server.cluster.log.read_bytes()[begin:].decode(errors="replace"))
+        setting = sql.SQL("ALTER ROLE {} SET log_min_duration_statement = {}")
+        connection.execute(setting.format(sql.Identifier(ROLE), sql.Literal(at_least_ms)))
+    try:
+        yield lambda: _longest(server.cluster.log.read_bytes()[begin:].decode(errors="replace"))
+    finally:
+        with server.connect("postgres") as connection:
+            reset = sql.SQL("ALTER ROLE {} RESET log_min_duration_statement")
+            connection.execute(reset.format(sql.Identifier(ROLE)))
 
 
 def _longest(log: str) -> list[str]:

@@ -15,7 +15,8 @@ import pyarrow.csv
 
 from benchmarks.index_building import indexes_built_afterwards
 from benchmarks.profiles import CUSTOM_NAMES, Profiles
-from benchmarks.server import BenchServer, fingerprint
+from benchmarks.server import BenchServer
+from benchmarks.templates import template_database
 from benchmarks.workload import STORE_DOMAIN
 from engage_etl.settings import Settings
 from engage_etl.store.engine import connect_engine
@@ -26,37 +27,24 @@ from engage_etl.vocabulary.comparison import group_key
 GROUP = "Newsletter"
 """The group that all contacts are members of."""
 
-_PREFIX = "filled_"
 _BATCH = 100_000
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
 
 
 def filled_database(server: BenchServer, contacts: int) -> str:
-    """The name of a database with so many contacts, all of them members; filled now unless it is there already.
-
-    One that was filled with other tables or other profiles is not used again.
-    """
-    made_by = fingerprint(("store/migrations", "store/tables.py")) + _own_fingerprint()
-    name = f"{_PREFIX}{contacts}_{made_by}"
-    for database in server.databases():
-        if database.startswith(_PREFIX) and not database.endswith(made_by):
-            server.drop(database)
-    if name not in server.databases():
-        _fill(server, "unfinished", contacts)
-        with server.connect("postgres") as connection:
-            connection.execute(f'ALTER DATABASE unfinished RENAME TO "{name}"')
-    return name
-
-
-def _own_fingerprint() -> str:
+    """The name of a database with so many contacts, all of them members."""
     here = Path(__file__).parent
-    return fingerprint(tuple(str(here / name) for name in ("store_filling.py", "profiles.py", "index_building.py")))[:6]
+    own = (here / name for name in ("store_filling.py", "profiles.py", "index_building.py"))
+    return template_database(
+        server,
+        "filled",
+        contacts,
+        made_from=("store/migrations", "store/tables.py", *own),
+        fill=lambda database: _fill(server, database, contacts),
+    )
 
 
 def _fill(server: BenchServer, database: str, contacts: int) -> None:
-    server.drop(database)
-    with server.connect("postgres") as connection:
-        connection.execute(f"CREATE DATABASE {database}")
     engine = connect_engine(Settings(data_dir=server.settings.data_dir, database_url=server.url(database)))
     upgrade(engine)
     engine.dispose()

@@ -93,11 +93,16 @@ class Workload:
             counts[_OUTCOMES[kind].value] += self.rows_of(kind)
         return counts
 
-    def batches(self) -> Iterator[pa.Table]:
-        """The rows of the file in the columns of ``profiles.FIELDS``, 100,000 at a time; no value is null."""
+    def batches(self, *, is_distinct: bool = False) -> Iterator[pa.Table]:
+        """The rows of the file in the columns of ``profiles.FIELDS``, 100,000 at a time; no value is null.
+
+        is_distinct: without the rows that come again later.
+        """
         known = np.random.default_rng(self.round).permutation(self.contacts)[: self.rows] + 1
         for start in range(0, self.rows, _BATCH):
             places = np.arange(start, min(start + _BATCH, self.rows), dtype=np.int64)
+            if is_distinct:
+                places = places[~self._kinds(places).get(Kind.DUPLICATE, np.zeros(len(places), bool))]
             yield self._batch(places, known)
 
     def _batch(self, places: Numbers, known: Numbers) -> pa.Table:
