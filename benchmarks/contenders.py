@@ -13,9 +13,10 @@ from benchmarks.ours import run_import
 from benchmarks.peers import DLT_SCHEMA
 from benchmarks.peers.dlt_store import dlt_database, indexed_dlt_database, run_dlt
 from benchmarks.resident_memory import run_watched
-from benchmarks.results import CAREFUL_FLOOR, FLOOR, OURS, Timing
+from benchmarks.results import CAREFUL_FLOOR, FLOOR, OURS
 from benchmarks.server import BenchServer
 from benchmarks.store_filling import filled_database
+from benchmarks.timing import Timing
 from benchmarks.workload import Kind, Workload
 from engage_etl.store.engine import DATABASE
 

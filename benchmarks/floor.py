@@ -8,8 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.results import Timing
 from benchmarks.server import BenchServer
+from benchmarks.timing import Timing
 from engage_etl.store.engine import DATABASE
 
 SQL = Path(__file__).with_name("floor.sql")

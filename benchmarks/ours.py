@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 from benchmarks.resident_memory import run_watched
-from benchmarks.results import Timing
 from benchmarks.server import BenchServer
 from benchmarks.steps import import_steps, reported_seconds
 from benchmarks.store_filling import GROUP
+from benchmarks.timing import Timing
 
 OUTCOMES = ("created", "updated", "unchanged", "skipped", "rejected")
 

@@ -7,32 +7,21 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from benchmarks.growth import Growth
 from benchmarks.server import BenchServer
+from benchmarks.timing import Timing
+from benchmarks.writer_wait import WriterWait
 from engage_etl.store.cluster import usable_memory
 
 FLOOR = "floor"
 CAREFUL_FLOOR = "floor that leaves unchanged rows alone"
 OURS = "engage-etl"
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One run of one program. seconds: of its process; peak_mb: resident memory of its processes, None: not asked.
-
-    steps: seconds by step; counts: rows by outcome; details: anything else that explains it.
-    """
-
-    seconds: float
-    steps: dict[str, float]
-    peak_mb: float | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    details: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,11 @@ class Measured:
         """Of the typical run."""
         return self.typical.seconds
 
+    @property
+    def row_microseconds(self) -> float:
+        """Cost of a row."""
+        return 1e6 * self.seconds / self.rows
+
 
 @dataclass(frozen=True)
 class Results:
@@ -62,8 +56,8 @@ class Results:
 
     about: dict[str, object]
     measured: tuple[Measured, ...] = ()
-    growth: dict[str, object] | None = None
-    writer_wait: dict[str, object] | None = None
+    growth: Growth | None = None
+    writer_wait: WriterWait | None = None
 
     def floor_of(self, one: Measured) -> Measured | None:
         """The floor of the same workload and size, which is always CSV."""
@@ -75,6 +69,13 @@ class Results:
         """How many times the floor's time it took; None where the floor was not measured."""
         floor = self.floor_of(one)
         return one.seconds / floor.seconds if floor is not None else None
+
+    def largest(self, workload: str, program: str) -> Measured | None:
+        """What a program took for its largest CSV file."""
+        found = (
+            one for one in self.measured if (one.workload, one.program, one.file_format) == (workload, program, "csv")
+        )
+        return max(found, key=lambda one: one.rows, default=None)
 
     def write(self, file: Path) -> None:
         """Write everything as JSON, ratios included."""

@@ -6,41 +6,57 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from benchmarks.chart import draw
 from benchmarks.contenders import Contender, contenders
 from benchmarks.files import write_file
+from benchmarks.growth import measure_growth
 from benchmarks.options import Options, read_options
 from benchmarks.ours import run_import
-from benchmarks.results import Measured, Results, Timing, about_this_run
+from benchmarks.results import Measured, Results, about_this_run
 from benchmarks.server import BenchServer
 from benchmarks.statements import logged_statements
 from benchmarks.store_filling import filled_database
 from benchmarks.tables import as_markdown
+from benchmarks.timing import Timing
 from benchmarks.workload import Workload
+from benchmarks.writer_wait import measure_writer_wait
 
 _WARM_UP = Workload("A", 200)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the benchmark and leave ``results.json`` and ``results.md`` in its folder."""
+    """Run the benchmark and leave ``results.json``, ``results.md`` and ``results.png`` in its folder."""
     known = contenders()
     options = read_options(arguments, tuple(dict.fromkeys(one.short for one in known)))
     server = BenchServer.start(options.folder)
     try:
-        results = Results(about_this_run(server))
-        for one in _measure_all(server, options, known):
-            results = replace(results, measured=(*results.measured, one))
+        for results in _measure_everything(server, options, known):
             # After each, since the next one may take many minutes.
             results.write(options.folder / "results.json")
     finally:
         server.stop() if options.keep else server.remove()
     markdown = as_markdown(results)
     (options.folder / "results.md").write_text(markdown, encoding="utf-8")
+    if results.measured:
+        draw(results, options.folder / "results.png")
     print(markdown)
 
 
-def _measure_all(server: BenchServer, options: Options, known: Sequence[Contender]) -> Iterator[Measured]:
-    if "ours" in options.only:
-        _warm_up(server, options)
+def _measure_everything(server: BenchServer, options: Options, known: Sequence[Contender]) -> Iterator[Results]:
+    """The results so far, after each that came to them."""
+    _warm_up(server, options)
+    yield (results := Results(about_this_run(server)))
+    for one in _measure_programs(server, options, known):
+        yield (results := replace(results, measured=(*results.measured, one)))
+    files = options.folder / "files"
+    if options.growth is not None:
+        grown = measure_growth(server, files, options.growth, pause=options.growth_pause, say=_say)
+        yield (results := replace(results, growth=grown))
+    if options.writer_wait is not None:
+        yield replace(results, writer_wait=measure_writer_wait(server, files, options.writer_wait))
+
+
+def _measure_programs(server: BenchServer, options: Options, known: Sequence[Contender]) -> Iterator[Measured]:
     for workload, file_format in options.files():
         for contender in known:
             if _takes_part(contender, workload, file_format, options):

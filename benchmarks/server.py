@@ -56,8 +56,13 @@ class BenchServer:
 
     def environment(self) -> dict[str, str]:
         """The environment in which ``engage-etl`` works on this server; other settings are those of the caller."""
-        given = {name: value for name, value in os.environ.items() if name != "ENGAGE_DATABASE_URL"}
-        return given | {"ENGAGE_DATA_DIR": str(self.settings.root), **self.libpq()}
+        own = {
+            "ENGAGE_DATA_DIR": str(self.settings.root),
+            "ENGAGE_DATABASE_URL": self.settings.database_url,
+            "ENGAGE_DAGSTER_DATABASE": self.settings.dagster_database,
+        }
+        given = {name: value for name, value in os.environ.items() if name not in own}
+        return given | {name: value for name, value in own.items() if value is not None} | self.libpq()
 
     def libpq(self, database: str = DATABASE) -> dict[str, str]:
         """What psql needs to reach a database."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import dagster as dg
 
 from engage_etl.settings import Settings
@@ -26,7 +28,7 @@ def import_steps(settings: Settings, import_id: str, began: float, ended: float)
     starts = [found[asset].start_time or ended for asset in _ASSETS]
     applied = entry.applied_at.timestamp() if entry.applied_at else ended
     times = [began, entry.received_at.timestamp(), *starts, applied, found[_ASSETS[-1]].end_time or ended, ended]
-    return {step: after - before for step, before, after in zip(STEPS, times[:-1], times[1:], strict=True)}
+    return {step: after - before for step, (before, after) in zip(STEPS, pairwise(times), strict=True)}
 
 
 def reported_seconds(settings: Settings, import_id: str) -> dict[str, float]:
