@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from benchmarks.results import FLOOR, OURS, Measured, Results
+from benchmarks.results import CAREFUL_FLOOR, FLOOR, OURS, Measured, Results
 
-_COLOURS = mpl.colormaps["tab20"].colors  # type: ignore[attr-defined]
+_COLOURS = [mpl.colors.to_hex(colour) for colour in mpl.colormaps["tab20"](range(20))]
+_OWN_COLOURS = {FLOOR: "#333333", CAREFUL_FLOOR: "#888888", OURS: "#d62728"}
+_STYLES: dict[str, Literal["-", "--"]] = {"A": "-", "B": "--"}
 _BAR = 0.8
 
 
 def draw(results: Results, file: Path) -> None:
     """Draw how programs compare, where the time goes, and how the cost of a row changes with the size of the file."""
-    figure = Figure(figsize=(16, 1.5 + 0.28 * max(14, len(results.measured))), layout="constrained")
+    figure = Figure(figsize=(17, 3 + 0.25 * max(14, len(results.measured))), layout="constrained")
     compared, explained, grown = figure.subplots(1, 3)
     _draw_ratios(compared, results)
     _draw_steps(explained, [one for one in results.measured if one.typical.steps])
@@ -34,6 +38,7 @@ def _draw_ratios(axes: Axes, results: Results) -> None:
         axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=7)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlim(left=0.3)
     axes.margins(x=0.15)
     _name_bars(axes, [one for one, _ in rated])
     axes.set_title("times the floor")
@@ -64,19 +69,17 @@ def _draw_growth(axes: Axes, measured: Sequence[Measured]) -> None:
         lines.setdefault((one.workload, one.program), []).append((one.rows, one.row_microseconds))
     colours = _colours(program for _, program in lines)
     for (workload, program), points in lines.items():
-        style = "-" if workload == "A" else "--"
-        width = 2 if program in (FLOOR, OURS) else 1
+        width = 2.5 if program in (FLOOR, OURS) else 1
         rows, cost = zip(*sorted(points), strict=True)
-        axes.plot(
-            rows, cost, style, marker="o", color=colours[program], linewidth=width, label=f"{workload}, {program}"
-        )
+        axes.plot(rows, cost, _STYLES[workload], marker="o", color=colours[program], linewidth=width)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("rows")
     axes.set_ylabel("microseconds per row")
     axes.grid(which="both", linewidth=0.3)
-    if lines:
-        axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+    handles = [Line2D([], [], color=colour, marker="o", label=program) for program, colour in colours.items()]
+    handles += [Line2D([], [], color="black", linestyle=style, label=name) for name, style in _STYLES.items()]
+    axes.legend(handles=handles, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
     axes.set_title("cost of a row")
 
 
@@ -86,5 +89,7 @@ def _name_bars(axes: Axes, measured: Sequence[Measured]) -> None:
     axes.invert_yaxis()
 
 
-def _colours(names: Iterable[str]) -> dict[str, tuple[float, float, float]]:
-    return dict(zip(dict.fromkeys(names), _COLOURS, strict=False))
+def _colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name; the floor and ours have their own everywhere."""
+    others = iter(_COLOURS)
+    return {name: _OWN_COLOURS.get(name) or next(others) for name in dict.fromkeys(names)}

@@ -20,7 +20,7 @@ from benchmarks.writer_wait import WriterWait
 from engage_etl.store.cluster import usable_memory
 
 FLOOR = "floor"
-CAREFUL_FLOOR = "floor that leaves unchanged rows alone"
+CAREFUL_FLOOR = "floor, skips unchanged"
 OURS = "engage-etl"
 
 
