@@ -30,8 +30,10 @@ lint: $(READY) ## style, format, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## measure imports, see benchmarks/README.md
-	$(BIN)/python benchmarks/import_speed.py --folder .bench
+SIZES := 10000 100000
+ARGS :=
+bench: $(READY) ## measure imports beside other programs, see benchmarks/README.md
+	$(BIN)/python -m benchmarks --rows $(SIZES) $(ARGS)
 
 docs: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python docs/generate.py
