@@ -17,7 +17,7 @@ from benchmarks.growth import Growth
 from benchmarks.server import BenchServer
 from benchmarks.timing import Timing
 from benchmarks.writer_wait import WriterWait
-from engage_etl.store.cluster import usable_memory
+from engage_etl.store.tuning import usable_memory
 
 FLOOR = "floor"
 CAREFUL_FLOOR = "floor, skips unchanged"

@@ -86,7 +86,12 @@ ADVICE = (
         "min_wal_size", _always("1GB"), "Files of the log are used again instead of made anew.", Bound.AT_LEAST
     ),
     Advice("checkpoint_timeout", _always("15min"), "As max_wal_size.", Bound.AT_LEAST),
-    Advice("wal_compression", _always("pglz"), "Whole pages in the log take less than half the room."),
+    Advice(
+        "wal_compression",
+        _always("off"),
+        "To compress whole pages takes longer than to write them: 880,000 new addresses 20.8 s instead of 13.4 s.",
+        is_for_all=False,
+    ),
     Advice(
         "random_page_cost",
         _always("1.1"),
