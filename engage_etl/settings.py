@@ -34,6 +34,11 @@ class Settings(BaseSettings):
         600.0, gt=0, description="Seconds that applying waits for other writers before it gives up."
     )
     chunk_rows: int = Field(20_000, ge=1, description="Rows that are read, checked and written at a time.")
+    second_process_from: int = Field(
+        32 * 1024 * 1024,
+        ge=0,
+        description="Bytes of a file from which on a second process checks what the first reads.",
+    )
     sample_rows: int = Field(20, ge=0, description="Rows of the (masked) sample tables in the web UI.")
     max_cell_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Bytes that one cell of a CSV file may have.")
     max_archive_entries: int = Field(1000, ge=1, description="Files that a ZIP archive may hold (R26).")

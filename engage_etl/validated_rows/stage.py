@@ -13,7 +13,7 @@ from engage_etl.store.imports import Import, ImportFile, find_file, find_import,
 from engage_etl.validated_rows.reading import open_reader
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage_files import StageSummary
-from engage_etl.validated_rows.validation import load_summary, validate
+from engage_etl.validated_rows.validation import Validation, load_summary, validate
 from engage_etl.vocabulary.outcomes import Status
 
 
@@ -34,15 +34,14 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
         return recorded
     if record is None:
         raise UsageError(f"The bytes of import {import_id} are not kept yet; materialize raw_file first.")
-    summary = validate(
-        open_kept_file(store, entry, record),
+    given = Validation(
         file=entry.file,
         options=entry.import_options,
-        known_attributes=known,
-        folder=folder,
+        known=known,
         chunk_rows=store.settings.chunk_rows,
-        on_progress=on_progress,
+        beside=(store.settings.root / record.archived_path).stat().st_size >= store.settings.second_process_from,
     )
+    summary = validate(open_kept_file(store, entry, record), given, folder, on_progress)
     with store.engine.begin() as connection:
         void_plan(connection, import_id)
         update_import(

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage_files import StageSummary, rejected_file, valid_file
-from engage_etl.validated_rows.validation import validate
+from engage_etl.validated_rows.validation import Validation, validate
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl_tests.validated_rows.reading_files import csv_reader, xml_reader
@@ -59,7 +59,7 @@ def check_column(folder: Path, header: str, *values: str, **how: Any) -> Checked
 
 
 def _options(how: dict[str, Any]) -> tuple[ImportOptions, dict[str, Any]]:
-    rest = {name: how.pop(name) for name in ("known", "chunk_rows", "into") if name in how}
+    rest = {name: how.pop(name) for name in ("known", "chunk_rows", "into", "beside") if name in how}
     return ImportOptions(**{"group": "Newsletter", "use_external_identifier": True} | how), rest
 
 
@@ -72,11 +72,11 @@ def _check(
     known: Mapping[str, CustomAttribute] | None = None,
     chunk_rows: int = 1000,
     into: str = "import",
+    beside: bool = False,
 ) -> Checked:
     stage = folder / into
-    summary = validate(
-        reader, file=file, options=options, known_attributes=known or {}, folder=stage, chunk_rows=chunk_rows
-    )
+    given = Validation(file=file, options=options, known=known or {}, chunk_rows=chunk_rows, beside=beside)
+    summary = validate(reader, given, stage)
     valid, rejected = (pq.read_table(name(stage)).to_pylist() for name in (valid_file, rejected_file))
     assert (summary.valid, summary.rejected) == (len(valid), len(rejected))
     assert summary.rows == len(valid) + len(rejected)

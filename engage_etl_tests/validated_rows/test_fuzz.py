@@ -18,7 +18,7 @@ from engage_etl.raw_file.unpacking import archive_entries, is_gzip, is_zip, unpa
 from engage_etl.settings import Settings
 from engage_etl.validated_rows.reading import open_reader
 from engage_etl.validated_rows.stage_files import StageSummary, rejected_file, valid_file
-from engage_etl.validated_rows.validation import validate
+from engage_etl.validated_rows.validation import Validation, validate
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Reason
 
@@ -41,9 +41,8 @@ def check(content: bytes, name: str, options: ImportOptions) -> StageSummary | N
             path = unpack(path, Path(folder) / "unpacked", name)
             found = detect_format(path, name, options)
             reader = open_reader(path, name=name, format=found, options=options, max_cell_bytes=1_000_000)
-            summary = validate(
-                reader, file=name, options=options, known_attributes={}, folder=Path(folder) / "stage", chunk_rows=7
-            )
+            given = Validation(file=name, options=options, known={}, chunk_rows=7)
+            summary = validate(reader, given, Path(folder) / "stage")
         except FileError as error:
             assert name in str(error)
             return None
