@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine, insert, select, text
 
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store, connect_engine, open_store, upgrade_store
-from engage_etl.store.partitions import MONTHS_AHEAD, MONTHS_NEEDED, is_partition, make_partitions
+from engage_etl.store.partitions import MONTHS_AHEAD, MONTHS_NEEDED, PARTITIONED, is_partition, make_partitions
 from engage_etl.store.schema import migration_config
+from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import METADATA, contact_change, plan_row
 from engage_etl_tests.importing import Importing
 
@@ -123,6 +124,22 @@ def test_a_plan_lies_in_the_month_in_which_it_was_made(importing: Importing) -> 
     with importing.store.engine.connect() as connection:
         found = connection.execute(select(plan_row.c.planned_on).distinct()).scalars().all()
     assert entry.planned_at is not None and found == [entry.planned_at.date()]
+
+
+def test_postgresql_does_not_take_a_new_plan_for_a_single_row(store: Store) -> None:
+    """It knows the imports of the month, and the one that has just been planned is not among them."""
+    many = text(
+        "INSERT INTO engage.plan_row (import_id, row, outcome) SELECT :id, n, 'updated' FROM generate_series(1, 20000) n"
+    )
+    plan = text("EXPLAIN (FORMAT JSON) SELECT * FROM engage.plan_row WHERE import_id = 'new'")
+    with store.engine.begin() as connection:
+        for known in ("a", "b"):
+            connection.execute(many, {"id": known})
+        for table in PARTITIONED:
+            analyze(connection, table)
+        connection.execute(many, {"id": "new"})
+        [[explained]] = connection.execute(plan).all()
+    assert explained[0]["Plan"]["Plan Rows"] > 100
 
 
 @pytest.fixture

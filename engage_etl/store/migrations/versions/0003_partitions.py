@@ -1,4 +1,4 @@
-"""Plan rows and history partitioned by month (decision 0009)."""
+"""Plan rows and history partitioned by month; contacts and memberships vacuumed early (decision 0009)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ BEGIN
             SELECT FROM pg_class WHERE relnamespace = 'engage'::regnamespace AND relname = child);
         EXECUTE format(
             'CREATE TABLE engage.%I (LIKE engage.%I INCLUDING ALL EXCLUDING IDENTITY EXCLUDING INDEXES)', child, parent);
+        EXECUTE format('ALTER TABLE engage.%I ALTER import_id SET STATISTICS 0', child);
+        IF parent = 'plan_row' THEN
+            EXECUTE format('ALTER TABLE engage.%I SET (autovacuum_vacuum_insert_threshold = -1)', child);
+        END IF;
         EXECUTE format(
             'ALTER TABLE engage.%I ATTACH PARTITION engage.%I FOR VALUES FROM (%L) TO (%L)',
             parent, child, starts, (starts + interval '1 month')::date);
@@ -41,8 +45,20 @@ END $$
 """
 """Runs with the rights of the role that owns the tables, so that whoever may use the store never lacks a partition.
 
-Made apart and attached: ``CREATE TABLE ... PARTITION OF`` would wait for all that read or write the table, and keep
-everybody else waiting meanwhile.
+- Made apart and attached: ``CREATE TABLE ... PARTITION OF`` would wait for all that read or write the table, and keep
+  everybody else waiting meanwhile.
+- No statistics about import ids: with them PostgreSQL takes an import that has just been written for one row, since it
+  is not among those that it knows; without them for a two-hundredth of the month.
+- Plans are not vacuumed for having grown: they are dropped before that would gain anything.
+"""
+
+NO_STATISTICS = """
+ALTER TABLE engage.{table} ALTER import_id SET STATISTICS 0
+"""
+
+VACUUM_EARLY = """
+ALTER TABLE engage.{table} SET (
+    autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0)
 """
 
 PARTITIONS_FOR_WHAT_IS_THERE = """
@@ -76,6 +92,10 @@ def upgrade() -> None:
     _create_plan_row()
     _create_contact_change()
     op.execute(MAKE_PARTITIONS)
+    for table in ("plan_row", "contact_change", "plan_leaver"):
+        op.execute(NO_STATISTICS.format(table=table))
+    for table in ("contact", "membership"):
+        op.execute(VACUUM_EARLY.format(table=table))
     # Days and months are those of UTC, whoever upgrades.
     op.execute("SET LOCAL timezone = 'UTC'")
     for statement in (PARTITIONS_FOR_WHAT_IS_THERE, COPY_PLAN_ROWS, COPY_HISTORY, NEXT_CHANGE):
