@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     server_start_timeout: float = Field(120.0, gt=0, description="Seconds that the embedded server may take to start.")
     connect_timeout: int = Field(10, gt=0, description="Seconds to wait for the first answer of an external server.")
     lock_wait_limit: float = Field(
-        600.0, gt=0, description="Seconds that applying waits for other writers before it gives up."
+        600.0,
+        gt=0,
+        description="Seconds that applying waits for other writers before it gives up; other imports do not count.",
     )
     chunk_rows: int = Field(20_000, ge=1, description="Rows that are read, checked and written at a time.")
     second_process_from: int = Field(

@@ -1,4 +1,4 @@
-"""R40: imports of one automation one at a time, in the order of arrival; those of others beside them."""
+"""R40: imports of one automation one at a time, in the order of arrival, even if a run dies; those of others beside them."""
 
 from __future__ import annotations
 
@@ -33,11 +33,10 @@ automations:
 ARRIVALS = {
     "crm/c.csv": "user.Identifier,user.FirstName\n1,first\n",
     "crm/a.csv": "user.Identifier,user.Unknown\n1,never\n",
-    "crm/d.csv": "user.Identifier,user.FirstName\n1,third\n",
-    "crm/b.csv": "user.Identifier,user.FirstName\n1,fourth\n",
+    "crm/b.csv": "user.Identifier,user.FirstName\n1,third\n",
     "shop/s.csv": "user.Identifier,user.LastName\n1,Shop\n",
 }
-"""In the order of their modification times, which is not that of their names; the second fails."""
+"""In the order of their modification times, which is not that of their names. The run of the first is killed, the second is wrong."""
 
 
 @pytest.fixture
@@ -55,7 +54,7 @@ def entries(importing: Importing) -> dict[str, Import]:
         return {entry.file: entry for entry in list_imports(connection) if entry.automation}
 
 
-def test_r40_one_at_a_time_in_order_and_others_beside(
+def test_r40_one_at_a_time_in_order_though_a_run_is_killed(
     importing: Importing, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENGAGE_CONCURRENT_RUNS", "4")
@@ -78,7 +77,7 @@ def test_r40_one_at_a_time_in_order_and_others_beside(
                 return found if planned >= {"c.csv", "s.csv"} else None
 
             held = wait_for("the first of each automation to be planned", both_wait)
-            assert [held[name].status for name in ("a.csv", "b.csv", "d.csv")] == ["received"] * 3
+            assert [held[name].status for name in ("a.csv", "b.csv")] == ["received"] * 2
             for one in service.run_processes():
                 one.kill()
             other.rollback()
@@ -87,15 +86,9 @@ def test_r40_one_at_a_time_in_order_and_others_beside(
         assert service.end() == 0
     found = entries(importing)
     assert {name: entry.status for name, entry in found.items() if entry.status != "applied"} == {"a.csv": "failed"}
-    times = [
-        time
-        for name in ("c.csv", "d.csv", "b.csv")
-        for time in (found[name].planned_at, found[name].applied_at)
-        if time
-    ]
-    assert len(times) == 6 and times == sorted(times)
-    assert [found[name].drifted for name in ("d.csv", "b.csv")] == [0, 0]
-    assert importing.column("first_name", "last_name") == [("fourth", "Shop")]
+    first, last = found["c.csv"], found["b.csv"]
+    assert first.applied_at is not None and last.planned_at is not None and first.applied_at < last.planned_at
+    assert importing.column("first_name", "last_name") == [("third", "Shop")]
 
 
 def _have_ended(found: dict[str, Import]) -> bool:
