@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # After each, since the next one may take many minutes.
             results.write(options.folder / "results.json")
     finally:
-        server.stop() if options.keep else server.remove()
+        _clear_up(server, options)
     markdown = as_markdown(results)
     (options.folder / "results.md").write_text(markdown, encoding="utf-8")
     if results.measured:
@@ -90,6 +91,15 @@ def _warm_up(server: BenchServer, options: Options) -> None:
     """Let Dagster make its tables, and Python compile its files, before anything is measured."""
     server.copy(filled_database(server, _WARM_UP.contacts))
     run_import(server, write_file(options.folder / "files", _WARM_UP, "csv"))
+
+
+def _clear_up(server: BenchServer, options: Options) -> None:
+    if options.keep:
+        server.stop()
+        return
+    server.remove()
+    for folder in ("files", "dlt"):
+        shutil.rmtree(options.folder / folder, ignore_errors=True)
 
 
 def _say(sentence: str) -> None:

@@ -30,14 +30,15 @@ def logged_statements(server: BenchServer, at_least_ms: float | None) -> Iterato
         setting = sql.SQL("ALTER ROLE {} SET log_min_duration_statement = {}")
         connection.execute(setting.format(sql.Identifier(ROLE), sql.Literal(at_least_ms)))
     try:
-        yield lambda: _longest(server.cluster.log.read_bytes()[begin:].decode(errors="replace"))
+        yield lambda: longest_statements(server.cluster.log.read_bytes()[begin:].decode(errors="replace"))
     finally:
         with server.connect("postgres") as connection:
             reset = sql.SQL("ALTER ROLE {} RESET log_min_duration_statement")
             connection.execute(reset.format(sql.Identifier(ROLE)))
 
 
-def _longest(log: str) -> list[str]:
+def longest_statements(log: str) -> list[str]:
+    """The statements in a server's log, with the seconds that each took."""
     found = []
     for entry in _ENTRY.split(log):
         if match := _DURATION.search(entry):

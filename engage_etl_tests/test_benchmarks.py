@@ -19,6 +19,7 @@ from benchmarks.options import read_options
 from benchmarks.ours import run_import
 from benchmarks.results import FLOOR, OURS, Measured, Results
 from benchmarks.server import BenchServer
+from benchmarks.statements import longest_statements
 from benchmarks.steps import STEPS
 from benchmarks.store_filling import fill_store
 from benchmarks.tables import as_markdown
@@ -179,6 +180,19 @@ def test_results_are_ratios_to_the_floor_of_the_same_size(tmp_path: Path) -> Non
 def test_a_wait_counts_in_each_step_with_its_part() -> None:
     waits = measure_waits([(0.0, 0.5), (0.5, 3.0)], {"plan": (0.0, 1.0), "apply": (1.0, 4.0)})
     assert waits == {"plan": Waits(2, 500.0, 500.0), "apply": Waits(1, 2000.0, 2000.0)}
+
+
+def test_statements_are_listed_the_longest_first() -> None:
+    log = (
+        "2026-11-24 19:00:00.000 UTC [1] LOG:  duration: 512.3 ms  statement: ANALYZE staged_row\n"
+        "2026-11-24 19:00:01.000 UTC [1] LOG:  duration: 2048.0 ms  execute <unnamed>: UPDATE engage.contact\n"
+        "\tSET email = $1\n"
+        "2026-11-24 19:00:02.000 UTC [1] WARNING:  something else\n"
+    )
+    assert [line.split(maxsplit=2) for line in longest_statements(log)] == [
+        ["2.05", "s", "UPDATE engage.contact SET email = $1"],
+        ["0.51", "s", "ANALYZE staged_row"],
+    ]
 
 
 def test_options_that_do_not_fit_are_named(capsys: pytest.CaptureFixture[str]) -> None:
