@@ -189,8 +189,11 @@ def _demand_files(files: list[Path]) -> None:
 
 def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list[Import]:
     """Import the files and print how it went."""
-    from engage_etl.cli.import_runs import import_by_hand
-    from engage_etl.cli.installation import store
+    from engage_etl.loading import quick_loading
+
+    with quick_loading():
+        from engage_etl.cli.import_runs import import_by_hand
+        from engage_etl.cli.installation import store
 
     with store() as opened:
         with only_results_on_stdout():

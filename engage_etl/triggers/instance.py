@@ -1,68 +1,19 @@
-"""Dagster's instance of an installation: its folder, its configuration, its storage on the store's server."""
+"""Dagster's instance of an installation: its folder and its configuration."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
 import dagster as dg
-from dagster import StringSource
-from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
 from ruamel.yaml import YAML
-from sqlalchemy import NullPool, create_engine, func, select
 
 from engage_etl.errors import DataFolderUnusable
-from engage_etl.settings import Settings, load_settings
-from engage_etl.store.engine import dagster_database_url
-
-
-class EngageStorage(DagsterPostgresStorage):
-    """Dagster's storage, in the database ``dagster`` on the server of the store, which is found or started first.
-
-    A static address in ``dagster.yaml`` would not survive a restart of the embedded server elsewhere.
-    """
-
-    @classmethod
-    def config_type(cls) -> Any:
-        """The data folder of the installation."""
-        return {"data_dir": StringSource}
-
-    @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> EngageStorage:
-        """Open the storage; the server's address comes from the installation's settings."""
-        url = dagster_database_url(load_settings(data_dir=Path(config_value["data_dir"])))
-        with _one_at_a_time(url):
-            return cls(postgres_url=url, should_autocreate_tables=True, inst_data=inst_data)
-
-    @property
-    def event_storage_data(self) -> ConfigurableClassData | None:
-        """None: the whole storage is this class."""
-        return None
-
-    @property
-    def run_storage_data(self) -> ConfigurableClassData | None:
-        """None: the whole storage is this class."""
-        return None
-
-    @property
-    def schedule_storage_data(self) -> ConfigurableClassData | None:
-        """None: the whole storage is this class."""
-        return None
-
-
-@contextmanager
-def _one_at_a_time(url: str) -> Iterator[None]:
-    """Dagster creates its tables if they lack, and fails where another process does the same (tried: one of four)."""
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect() as connection:
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("engage-etl dagster tables", 0))))
-        yield
+from engage_etl.settings import Settings
+from engage_etl.triggers.storage import EngageStorage
 
 
 def prepare_instance(settings: Settings) -> Path:
