@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable
@@ -181,15 +182,9 @@ class OtherWriters:
                 with suppress(IntegrityError), store.engine.begin() as connection:
                     _lock_some(connection, rng)
                     connection.execute(text(statement), given)
-                    note = {"statement": statement, "given": _as_json(given)}
+                    note = {"statement": statement, "given": json.dumps(given)}
                     connection.execute(text(NOTE), note)
                 self._stop.wait(rng.uniform(0, 0.03))
-
-
-def _as_json(given: dict[str, str]) -> str:
-    import json
-
-    return json.dumps(given)
 
 
 def _lock_some(connection: Connection, rng: random.Random) -> None:
