@@ -78,3 +78,18 @@ def test_r11_aliases_and_mobile_numbers_swap_too(importing: Importing) -> None:
     )
     assert {outcome for _, outcome, _ in importing.rows(entry)} == {"updated"}
     assert importing.column("app_alias", "mobile_number") == [("alias-b", "+4922222222"), ("alias-a", "+4911111111")]
+
+
+def test_a_swap_of_one_kind_leaves_an_address_of_another_kind_that_is_only_spelled_otherwise(
+    importing: Importing,
+) -> None:
+    importing.seed(
+        "user.Email,user.Identifier,user.MobileNumber\nAnn@x.org,1,4911111\nbob@x.org,2,4922222\n",
+    )
+    entry = importing(
+        "user.Identifier,user.Email,user.MobileNumber\n1,ann@x.org,4922222\n2,bob@x.org,4911111\n",
+    )
+    assert entry.updated == 2
+    assert importing.column("email", "mobile_number") == [("ann@x.org", "4922222"), ("bob@x.org", "4911111")]
+    again = importing("user.Email,user.FirstName\nANN@X.ORG,Ann\n", use_external_identifier=False)
+    assert (again.updated, again.created) == (1, 0)

@@ -244,3 +244,11 @@ def test_member_attributes_are_stored_with_the_membership(filled: Importing) -> 
         "O": {"Shop": "Bonn", "Card number": "8"},
         "N": {"Shop": "Kiel"},
     }
+
+
+@pytest.mark.parametrize("mode", ["add", "add-contacts-as-members"])
+def test_custom_values_of_a_profile_that_stays_are_not_written(filled: Importing, mode: str) -> None:
+    filled("user.Email,user.CustomAttribute.colour\nc@x.org,red\n", use_external_identifier=False, group="Elsewhere")
+    entry = filled("user.Identifier,user.CustomAttribute.colour\nC,blue\n", import_mode=mode)
+    assert filled.changes(entry) == {2: {"groups": [None, "Newsletter"]}}
+    assert [found["custom"] for found in filled.contacts() if found["identifier"] == "C"] == [{"colour": "red"}]
