@@ -31,6 +31,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
 from engage_etl.match_plan.stage import PlanInput
+from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import (
     contact,
@@ -65,6 +66,7 @@ def write_updates(connection: Connection, plan: PlanInput, changed: Mapping[str,
 
     changed: fields that its rows change, by outcome.
     """
+    prepare_bulk_work(connection)
     _create_attributes(connection, plan.import_id)
     _gather_writing_rows(connection, plan.import_id)
     _vacate_addresses(connection)

@@ -13,6 +13,7 @@ from engage_etl.match_plan.brakes import check_brakes
 from engage_etl.match_plan.hashing import plan_hash
 from engage_etl.match_plan.leavers import who_stays_unknown
 from engage_etl.match_plan.planning import PlanInput, write_plan
+from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, update_import, void_plan
@@ -59,6 +60,7 @@ def make_plan(store: Store, import_id: str) -> Import:
 def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, str]:
     """Work out the plan in the caller's transaction and enter its rows, counts, hash and snapshot."""
     snapshot = connection.scalar(select(cast(func.pg_current_snapshot(), Text)))
+    prepare_bulk_work(connection)
     write_plan(connection, plan)
     counts = plan_counts(connection, plan.import_id)
     hash_ = plan_hash(connection, plan.import_id, plan.summary.sha256, plan.options)
