@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 
 from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
+from engage_etl.triggers.run_launcher import EngageRunLauncher
+from engage_etl.triggers.run_output import UncapturedOutput
 from engage_etl.triggers.storage import EngageStorage
 
 
@@ -80,6 +82,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
                 ],
             }
         },
+        "compute_logs": {
+            "module": UncapturedOutput.__module__,
+            "class": UncapturedOutput.__name__,
+            "config": {"base_dir": str(settings.dagster_home / "storage")},
+        },
+        "run_launcher": {"module": EngageRunLauncher.__module__, "class": EngageRunLauncher.__name__},
         "run_coordinator": {
             "module": "dagster._core.run_coordinator.queued_run_coordinator",
             "class": "QueuedRunCoordinator",
