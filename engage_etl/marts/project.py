@@ -23,6 +23,8 @@ from engage_etl.errors import EngageError
 from engage_etl.settings import Settings
 
 _KEPT_FILES = ("*.yml", "*.sql", "*.md", "*.csv")
+_YIELDING = ("nice", "-n", "10")
+"""Imports go first: on two cores, five seconds of dbt at their side would make each of them twice as long."""
 _QUIET = {"DO_NOT_TRACK": "1", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false", "DBT_USE_COLORS": "false"}
 
 
@@ -132,7 +134,7 @@ def build_models(settings: Settings, names: list[str], connection: Mapping[str, 
     folder = settings.root / "dbt"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".build-", dir=folder) as target:
-        ended = _run_dbt(["build", "--select", *names], Path(target), connection)
+        ended = _run_dbt(["build", "--select", *names], Path(target), connection, runner=_YIELDING)
         results = Path(target) / "run_results.json"
         if not results.is_file():
             raise DbtFailed(_last_words(ended))
@@ -160,9 +162,11 @@ def _parse(folder: Path, manifest: Path) -> None:
         made.rename(manifest)
 
 
-def _run_dbt(arguments: list[str], target: Path, connection: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def _run_dbt(
+    arguments: list[str], target: Path, connection: Mapping[str, str], runner: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     project = str(project_dir())
-    command = [sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-path", str(target)]
+    command = [*runner, sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--log-path", str(target)]
     where = ["--project-dir", project, "--profiles-dir", project, "--target-path", str(target)]
     environment = {**os.environ, **_QUIET, **connection}
     return subprocess.run(

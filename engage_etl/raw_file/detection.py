@@ -7,8 +7,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from charset_normalizer import from_bytes
-
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import SEPARATORS, FileType, ImportOptions
@@ -149,6 +147,8 @@ def _from_content(path: Path) -> tuple[str, str]:
     if fit > unfit:
         # Other encodings hardly ever look like UTF-8: some rows are broken, and all others would be if it were ignored.
         return "utf-8", f"detected (most of the file is valid UTF-8; {unfit:,} bytes are not)"
+    from charset_normalizer import from_bytes  # loaded for files that are not UTF-8 only
+
     best = from_bytes(_telling_lines(path), cp_isolation=_SINGLE_BYTE).best()
     if best is None or best.encoding not in _SINGLE_BYTE:
         return "cp1252", "assumed (not UTF-8, and no other fits better)"

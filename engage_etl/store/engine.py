@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 import psycopg
-from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, literal, make_url, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, UsageError
@@ -43,6 +43,14 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.dispose()
+
+    def answers(self) -> bool:
+        """Whether the server still answers."""
+        try:
+            with self.engine.connect() as connection:
+                return bool(connection.scalar(select(literal(True))))
+        except OperationalError:
+            return False
 
     def dispose(self) -> None:
         """Close all connections; the server goes on."""

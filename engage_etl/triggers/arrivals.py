@@ -12,7 +12,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,8 @@ from engage_etl.vocabulary.outcomes import Status
 
 _MOST_AT_ONCE = 500
 """Files claimed in one look, so that it stays far below the 60 seconds of a tick; the others are next."""
+_PAUSE = 0.2
+"""Seconds between two lists of the folders while nothing is there."""
 _ONE_LOOK_AT_A_TIME = func.hashtextextended("engage-etl arrivals", 0)
 
 
@@ -79,6 +81,19 @@ def take_arrivals(
             connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
 
 
+def wait_for_arrival(automations: Sequence[Automation], patience: float) -> bool:
+    """Wait until there is a file to be taken, which costs no more than to list the folders; False if none comes in time.
+
+    patience: seconds.
+    """
+    until = time.monotonic() + patience
+    while not any(True for _ in _arrivals(automations, keep_quiet)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
 def recover_claims(store: Store, complain: Complain = keep_quiet) -> None:
     """Finish the claims that a killed process began."""
     with store.engine.connect() as connection:
@@ -120,7 +135,7 @@ def _take(
     return taken, seen
 
 
-def _arrivals(automations: list[Automation], complain: Complain) -> Iterator[tuple[int, str, Path, Automation]]:
+def _arrivals(automations: Sequence[Automation], complain: Complain) -> Iterator[tuple[int, str, Path, Automation]]:
     """The files of all active automations, each with its modification time in nanoseconds and its name (R40)."""
     for automation in automations:
         if not automation.is_active or not automation.source.is_dir():

@@ -13,6 +13,9 @@ from ruamel.yaml import YAML
 
 from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
+from engage_etl.triggers.run_launcher import EngageRunLauncher
+from engage_etl.triggers.run_output import UncapturedOutput
+from engage_etl.triggers.run_queue import PromptRunQueue
 from engage_etl.triggers.storage import EngageStorage
 
 
@@ -80,11 +83,13 @@ def _configuration(settings: Settings) -> dict[str, Any]:
                 ],
             }
         },
-        "run_coordinator": {
-            "module": "dagster._core.run_coordinator.queued_run_coordinator",
-            "class": "QueuedRunCoordinator",
-            "config": {"dequeue_interval_seconds": 1},
+        "compute_logs": {
+            "module": UncapturedOutput.__module__,
+            "class": UncapturedOutput.__name__,
+            "config": {"base_dir": str(settings.dagster_home / "storage")},
         },
+        "run_launcher": {"module": EngageRunLauncher.__module__, "class": EngageRunLauncher.__name__},
+        "run_coordinator": {"module": PromptRunQueue.__module__, "class": PromptRunQueue.__name__},
         "run_monitoring": {"enabled": True, "poll_interval_seconds": 10, "start_timeout_seconds": 120},
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 30}}},
         # What our modules tell people during a run, as that it waits for others, stands in its event log.

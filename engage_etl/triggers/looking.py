@@ -18,6 +18,7 @@ from engage_etl.triggers.arrivals import (
     files_without_folder,
     folders_without_automation,
     take_arrivals,
+    wait_for_arrival,
 )
 from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
@@ -27,18 +28,32 @@ from engage_etl.triggers.runs import end_dead_runs, run_tags
 _PRIORITY = "dagster/priority"
 """Tag by which Dagster orders the queue; runs have 0."""
 _LONGEST_WAIT = 5.0
-"""Seconds that a tick waits at the most; Dagster ends it after 60."""
+"""Seconds that a tick waits for a file to be whole; Dagster ends it after 60."""
+_WRITING = 1.0
+"""Seconds between two looks at files that are being written."""
+PATIENCE = 4.5
+"""Seconds that a tick waits for a file to arrive: the daemon begins one every five seconds at best."""
 
 
-def look_once(context: SensorEvaluationContext, store: Store) -> SensorResult:
-    """One look; what is left alone or waits stands in the skip reason, or in the log of a look that asks for runs."""
+def look_once(context: SensorEvaluationContext, store: Store, patience: float = PATIENCE) -> SensorResult:
+    """One look; what is left alone or waits stands in the skip reason, or in the log of a look that asks for runs.
+
+    patience: seconds that it goes on while there is nothing to do, so that a file that arrives is seen at once.
+    """
+    until = time.monotonic() + patience
     automations, errors = load_automations(store.settings.automations_file, store.settings.root)
     complaints = [str(error) for error in errors]
     _make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
     settle_ended(store, complaints.append)
-    seen = _take_settled(store, automations, _as_look(context.cursor), complaints.append)
+    refused: list[str] = []
+    seen = _take_settled(store, automations, _as_look(context.cursor), refused.append)
     due = due_runs(store, context.instance)
+    # What cannot be taken would be seen to arrive again at once.
+    while not due and not refused and _is_worth_a_look(automations, seen, until):
+        seen = _take_settled(store, automations, seen, refused.append)
+        due = due_runs(store, context.instance)
+    complaints += refused
     reasons = [*dict.fromkeys(complaints), *_waiting(seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:
         context.log.warning(reason)
@@ -70,6 +85,20 @@ def _take_settled(store: Store, automations: list[Automation], before: Look, com
         time.sleep(store.settings.settle_time)
         _, seen = take_arrivals(store, automations, seen, complain=complain)
     return seen
+
+
+def _is_worth_a_look(automations: Sequence[Automation], seen: Look, until: float) -> bool:
+    """Wait for what makes another look worth it: a file has arrived, or those being written may be whole by now.
+
+    until: by the monotonic clock; false after that.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        return False
+    if seen:
+        time.sleep(min(left, _WRITING))
+        return True
+    return wait_for_arrival(automations, left)
 
 
 def _waiting(seen: Look) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from engage_etl.settings import load_settings
 
@@ -14,17 +15,32 @@ if TYPE_CHECKING:
 
 
 class StoreResource(dg.ConfigurableResource):
-    """Opens the store of the installation that the environment names."""
+    """The store of the installation that the environment names: opened by the first stage, closed when the run ends."""
+
+    _opened: Store | None = PrivateAttr(default=None)
 
     def open(self) -> Store:
-        """An open store, to be used as a context manager.
+        """The open store; it is opened anew, and its server started, if that has gone since the stage before.
 
         Raises:
             StoreError: it cannot be opened.
         """
         from engage_etl.store.engine import open_store
 
-        return open_store(load_settings())
+        if self._opened is None or not self._opened.answers():
+            self.close()
+            self._opened = open_store(load_settings())
+        return self._opened
+
+    def close(self) -> None:
+        """Close the connections, if there are any."""
+        if self._opened is not None:
+            self._opened.dispose()
+            self._opened = None
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Dagster says that the run is over."""
+        self.close()
 
 
 class Progress(dg.ConfigurableResource):

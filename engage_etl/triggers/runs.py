@@ -16,10 +16,12 @@ from engage_etl.store.imports import Import
 
 _GRPC_INFO = ".dagster/grpc_info"
 """Tag by which Dagster's launcher remembers the code server whose child a run is."""
-_PROCESS = "process"
-"""Tag by which a run of the command line remembers its process."""
+PROCESS = "process"
+"""Tag by which a run of the command line or of the run server remembers its process."""
 _PARTITION = "dagster/partition"
 _LONGEST_ANSWER = 2.0
+_TICK = 0.02
+"""Seconds by which the same moment may seem to differ; the kernel counts in hundredths."""
 _PROCESS_ENDED = (
     "The process of this run ended before the run did, as after a power cut or a kill. The store is as the last stage "
     "left it; a dropped file is taken up again by a new run."
@@ -34,7 +36,28 @@ def run_tags(entry: Import) -> dict[str, str]:
 
 def process_tags() -> dict[str, str]:
     """The tags of a run that this process executes itself."""
-    return {_PROCESS: f"{socket.gethostname()}/{os.getpid()}/{psutil.Process().create_time()}"}
+    return {PROCESS: f"{socket.gethostname()}/{os.getpid()}/{_born(psutil.Process()):.2f}"}
+
+
+def process_of(tag: str) -> psutil.Process | None:
+    """The living process that a tag names, or None: it has ended, or is on another machine."""
+    _, number, born = tag.rsplit("/", 2)
+    try:
+        process = psutil.Process(int(number))
+        is_same = abs(_born(process) - float(born)) < _TICK and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if is_same and is_process_here(tag) else None
+
+
+def _born(process: psutil.Process) -> float:
+    """Seconds from the start of the machine, which stay what they are when somebody sets its clock."""
+    return process.create_time() - psutil.boot_time()
+
+
+def is_process_here(tag: str) -> bool:
+    """Whether the process that a tag names was started on this machine; of others nothing is known."""
+    return tag.rsplit("/", 2)[0] == socket.gethostname()
 
 
 def list_runs(instance: dg.DagsterInstance, import_id: str) -> list[dg.DagsterRun]:
@@ -58,17 +81,25 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     count as going on for ever, its import would wait for it, and it would keep its place in the queue (R40).
     """
     statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    dead = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)) if _is_process_gone(run)]
-    for run in dead:
-        instance.report_run_failed(run, _PROCESS_ENDED)
-    return [run.run_id for run in dead]
+    gone = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)) if _is_process_gone(run)]
+    # Asked again, since a run may have ended as it should, and its process after it, in between.
+    dead = [run.run_id for run in gone if not _has_ended(instance, run)]
+    for run in gone:
+        if run.run_id in dead:
+            instance.report_run_failed(run, _PROCESS_ENDED)
+    return dead
+
+
+def _has_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    found = instance.get_run_by_id(run.run_id)
+    return found is None or found.is_finished
 
 
 def _is_process_gone(run: dg.DagsterRun) -> bool:
     """Whether a run is certainly over. A code server that lives sees to the end of its runs itself."""
     if _GRPC_INFO in run.tags:
         return not _answers(json.loads(run.tags[_GRPC_INFO]))
-    return _PROCESS in run.tags and not _lives(run.tags[_PROCESS])
+    return PROCESS in run.tags and is_process_here(run.tags[PROCESS]) and process_of(run.tags[PROCESS]) is None
 
 
 def _answers(server: dict[str, Any]) -> bool:
@@ -84,14 +115,3 @@ def _answers(server: dict[str, Any]) -> bool:
         except OSError:
             return True
     return True
-
-
-def _lives(process: str) -> bool:
-    """Whether a process lives; one of another machine, of which nothing is known, counts as alive."""
-    host, number, created = process.rsplit("/", 2)
-    if host != socket.gethostname():
-        return True
-    try:
-        return psutil.Process(int(number)).create_time() == float(created)
-    except psutil.NoSuchProcess:
-        return False

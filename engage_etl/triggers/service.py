@@ -1,4 +1,4 @@
-"""``engage-etl up``: the web server and the daemon, started and ended together."""
+"""``engage-etl up``: the web server, the daemon and the run server, started and ended together."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 from engage_etl.errors import UsageError
@@ -20,20 +22,23 @@ from engage_etl.settings import Settings
 from engage_etl.store.engine import open_store
 from engage_etl.triggers.automations import load_automations
 from engage_etl.triggers.instance import environment, open_instance
+from engage_etl.triggers.run_launcher import RUN_SERVER
 
 _CODE = ["-m", "engage_etl.definitions"]
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""The run server forks: no library may start threads in it."""
 _PAUSE = 0.2
 _MAY_TAKE_TO_END = 15.0
 _MAY_TAKE_TO_ANSWER = 120.0
 
 
 def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> int:
-    """Run web server and daemon until a signal ends them, or one of them ends by itself.
+    """Run web server, daemon and run server until a signal ends them, or one of them ends by itself.
 
     say: told what people should know.
 
     Returns:
-        0 after a signal, 1 if one of the two ended by itself.
+        0 after a signal, 1 if one of them ended by itself.
 
     Raises:
         UsageError: the port is taken.
@@ -45,18 +50,18 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
     prepare_manifest(settings)
     _prepare_folders(settings, say)
     stop = _StopSignal()
-    processes = _start(settings, host, port)
-    try:
-        has_answered = _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop)
-        if not stop.is_set and _all_alive(processes):
-            if not has_answered:
-                say(f"The web server has not answered within {_MAY_TAKE_TO_ANSWER:g} seconds; it may still come.")
-            say(f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C.")
-        while not stop.is_set and _all_alive(processes):
-            time.sleep(_PAUSE)
-    finally:
-        failed = [name for name, process in processes.items() if process.poll() is not None]
-        _end(processes)
+    ready = f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C."
+    with tempfile.TemporaryDirectory(prefix="engage-etl-") as sockets:
+        processes = _start(settings, host, port, Path(sockets))
+        try:
+            _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop, say)
+            if not stop.is_set and _all_alive(processes):
+                say(ready)
+            while not stop.is_set and _all_alive(processes):
+                time.sleep(_PAUSE)
+        finally:
+            failed = [name for name, process in processes.items() if process.poll() is not None]
+            _end(processes)
     if stop.is_set:
         return 0
     say(f"The {' and the '.join(failed)} ended by itself; its messages stand above.")
@@ -75,7 +80,7 @@ class _StopSignal:
         self.is_set = True
 
 
-def _start(settings: Settings, host: str, port: int) -> dict[str, subprocess.Popen[bytes]]:
+def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
     given = (
         os.environ
         | environment(settings)
@@ -88,17 +93,31 @@ def _start(settings: Settings, host: str, port: int) -> dict[str, subprocess.Pop
     web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port), "--dagster-log-level", "warning"]
     web += ["--code-server-log-level", "warning"]
     daemon = ["-m", "dagster._daemon", "run", *_CODE, "--log-level", "warning"]
-    # Sessions of their own: Ctrl-C reaches us, and we end both with all that they started.
-    return {
-        name: subprocess.Popen(
-            [sys.executable, *arguments], env=given, start_new_session=True, stdin=subprocess.DEVNULL
-        )
-        for name, arguments in (("web server", web), ("daemon", daemon))
-    }
+    address = str(sockets / "runs")
+    with socket.socket(socket.AF_UNIX) as listening:
+        # Bound here, so that the daemon can ask for runs while the run server is still loading.
+        listening.bind(address)
+        listening.listen()
+        runs = ["-m", "engage_etl.triggers.run_server", str(listening.fileno())]
+        return {
+            "run server": _process(runs, given | _ONE_THREAD, (listening.fileno(),)),
+            "web server": _process(web, given),
+            "daemon": _process(daemon, given | {RUN_SERVER: address}),
+        }
+
+
+def _process(
+    arguments: list[str], environment: dict[str, str], inherited: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """A Python process in a session of its own: Ctrl-C reaches us, and we end it with all that it started."""
+    command = [sys.executable, *arguments]
+    return subprocess.Popen(
+        command, env=environment, pass_fds=inherited, start_new_session=True, stdin=subprocess.DEVNULL
+    )
 
 
 def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """End both politely, then what is left of their sessions for certain."""
+    """End them politely, then what is left of their sessions for certain."""
     for process in processes.values():
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT)
@@ -111,14 +130,18 @@ def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _wait_for_answer(url: str, processes: dict[str, subprocess.Popen[bytes]], stop: _StopSignal) -> bool:
-    """Wait until the web server answers; False if it does not in time, or there is no reason to wait any more."""
+def _wait_for_answer(
+    url: str, processes: dict[str, subprocess.Popen[bytes]], stop: _StopSignal, say: Callable[[str], None]
+) -> None:
+    """Wait until the web server answers, or does not in time, or there is no reason to wait any more."""
     deadline = time.monotonic() + _MAY_TAKE_TO_ANSWER
-    while not stop.is_set and _all_alive(processes) and time.monotonic() < deadline:
+    while not stop.is_set and _all_alive(processes):
         with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
-            return True
+            return
+        if time.monotonic() > deadline:
+            say(f"The web server has not answered within {_MAY_TAKE_TO_ANSWER:g} seconds; it may still come.")
+            return
         time.sleep(_PAUSE)
-    return False
 
 
 def _all_alive(processes: dict[str, subprocess.Popen[bytes]]) -> bool:

@@ -63,7 +63,8 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
     from engage_etl.stage_run import import_stage
 
     try:
-        with store.open() as opened, import_stage(opened, context.partition_key):
+        opened = store.open()
+        with import_stage(opened, context.partition_key):
             yield StageRun(context.partition_key, opened)
     except EngageError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None

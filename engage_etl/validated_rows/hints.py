@@ -10,7 +10,6 @@ import unicodedata
 from collections.abc import Callable
 from difflib import get_close_matches
 
-import phonenumbers
 import pycountry
 
 from engage_etl.validated_rows.code_lists import language_codes, time_zones
@@ -67,6 +66,8 @@ def _mobile(value: str) -> str | None:
 
 def _is_number(text: str) -> bool:
     """Whether the library takes a text for a phone number of some country."""
+    import phonenumbers  # loaded for numbers that do not fit only
+
     digits = text.removeprefix("+").removeprefix("00")
     try:
         return phonenumbers.is_possible_number(phonenumbers.parse("+" + digits, None))

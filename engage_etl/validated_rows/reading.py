@@ -7,7 +7,6 @@ from pathlib import Path
 from engage_etl.validated_rows.csv_reader import CsvReader
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.text_reader import TextReader
-from engage_etl.validated_rows.xml_reader import XmlReader
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import FileType, ImportOptions
 
@@ -20,6 +19,8 @@ def open_reader(
     name: of the file, for messages; max_cell_bytes: longest cell of a CSV file.
     """
     if format.file_type is FileType.XML:
+        from engage_etl.validated_rows.xml_reader import XmlReader  # lxml is loaded for XML only
+
         return XmlReader(path, name=name)
     if format.file_type is FileType.TEXT:
         return TextReader(path, name=name, character_set=format.character_set, options=options)

@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from email_validator import EmailNotValidError, validate_email
 
 from engage_etl.validated_rows.code_lists import country_codes, language_codes, time_zones
 from engage_etl.validated_rows.hints import hint, is_invisible
@@ -127,6 +126,8 @@ def is_email(value: str) -> bool:
     """Whether a text is an e-mail address by its syntax; no DNS look-up (R16)."""
     if PLAIN_EMAIL.match(value):
         return True
+    from email_validator import EmailNotValidError, validate_email  # loaded for unusual addresses only
+
     try:
         # test_environment is the library's only switch that lets domains like .test pass.
         validate_email(value, check_deliverability=False, test_environment=True, strict=True)

@@ -23,7 +23,7 @@ class Sensor:
 
     def tick(self) -> dg.SensorResult:
         with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
-            result = look_once(context, self.store)
+            result = look_once(context, self.store, patience=0)
         self.cursor = result.cursor
         return result
 
