@@ -56,13 +56,15 @@ class Order:
 class Ending:
     """How an order ended.
 
-    is_struck: before the stages had ended; seconds: since they began; statements: how many were sent by a process that was
-    not killed; error: its traceback; left: command lines of processes that outlived theirs.
+    is_struck: before the stages had ended; seconds: since they began; statements: how many were sent, commits: which of
+    them are commits, error: traceback, all three of a process that was not killed; left: command lines of processes that
+    outlived theirs.
     """
 
     is_struck: bool
     seconds: float
     statements: int
+    commits: list[int]
     error: str | None
     left: list[str]
 
@@ -127,7 +129,7 @@ def _carry_out(order: Order) -> Ending:
             error = f"ended by signal {os.WTERMSIG(status)}"
     else:
         is_struck, error = is_struck or said.get("is_struck", False), said.get("error", "ended without a word")
-    return Ending(is_struck, seconds, said.get("statements", 0), error, left)
+    return Ending(is_struck, seconds, said.get("statements", 0), said.get("commits", []), error, left)
 
 
 def _wait(child: int, order: Order) -> tuple[bool, int]:
@@ -186,13 +188,12 @@ def _be_the_child(order: Order, writing: int) -> None:
             with open_store(Settings(**order.settings)) as store:
                 telling.write("begins\n")
                 telling.flush()
-                event.listen(store.engine, "before_cursor_execute", counting)
-                event.listen(store.engine, "commit", counting)
+                event.listen(store.engine, "before_cursor_execute", counting.statement)
+                event.listen(store.engine, "commit", counting.commit)
                 _run(store, order)
         except BaseException:  # noqa: BLE001 - told to the parent
             error = traceback.format_exc()
-        said = {"error": error, "statements": counting.sent, "is_struck": counting.is_struck}
-        telling.write(json.dumps(said) + "\n")
+        telling.write(json.dumps({"error": error} | counting.counted()) + "\n")
     os._exit(0)
 
 
@@ -210,13 +211,21 @@ class _Counting:
     """Counts statements and commits, and strikes before the one that was ordered."""
 
     def __init__(self, order: Order) -> None:
-        self.sent, self.is_struck, self._order = 0, False, order
+        self._order, self._sent, self._is_struck = order, 0, False
+        self._commits: list[int] = []
 
-    def __call__(self, *_: object) -> None:
-        self.sent += 1
-        if self.sent == self._order.before:
-            self.is_struck = True
+    def statement(self, *_: object) -> None:
+        self._sent += 1
+        if self._sent == self._order.before:
+            self._is_struck = True
             _strike(self._order, os.getpid())
+
+    def commit(self, *_: object) -> None:
+        self._commits.append(self._sent + 1)
+        self.statement()
+
+    def counted(self) -> dict[str, Any]:
+        return {"statements": self._sent, "commits": self._commits, "is_struck": self._is_struck}
 
 
 def _serve(orders: IO[str], answers: IO[str]) -> None:

@@ -35,7 +35,7 @@ _BACKENDS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() A
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a stage. after: seconds since it began; before: a statement, counted from 1; seed: that gives it again."""
+    """A moment of a stage. after: seconds since it began; before: a statement, counted from 1; seed: gives it again."""
 
     seed: int
     after: float | None = None
@@ -52,14 +52,18 @@ class Undisturbed:
     before: dict[str, Any]
     after: dict[str, Any]
 
-    def moments(self, *, in_time: int, before_a_statement: int) -> Iterator[Moment]:
-        """Random moments of the stage; ``CRASH_SEED`` repeats those of a test that failed."""
+    def moments(self, *, in_time: int, before_a_statement: int) -> list[Moment]:
+        """Random moments, spread over the stage; ``CRASH_SEED`` repeats those of a test that failed."""
         seed = int(os.environ.get(_SEED, random.SystemRandom().randrange(1_000_000)))
         chance = random.Random(seed)
-        for _ in range(in_time):
-            yield Moment(seed, after=chance.uniform(0, self.ending.seconds))
-        for statement in chance.sample(range(1, self.ending.statements + 1), before_a_statement):
-            yield Moment(seed, before=statement)
+        part = self.ending.seconds / in_time
+        times = [Moment(seed, after=part * (number + chance.random())) for number in range(in_time)]
+        statements = chance.sample(range(1, self.ending.statements + 1), before_a_statement)
+        return times + [Moment(seed, before=statement) for statement in statements]
+
+    def commits(self) -> list[Moment]:
+        """The moment before each commit of the stage."""
+        return [Moment(0, before=commit) for commit in self.ending.commits]
 
     def demand_all_or_nothing(self, settings: Settings) -> None:
         """Contacts, memberships and history are as before, or as at the end (R30)."""

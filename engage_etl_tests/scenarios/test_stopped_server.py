@@ -15,7 +15,7 @@ from engage_etl_tests.importing import STAGES, Importing
 from engage_etl_tests.scenarios.forking import Forking, forking
 from engage_etl_tests.scenarios.striking import struck, undisturbed
 
-IN_TIME, BEFORE_A_STATEMENT = 5, 3
+IN_TIME = 5
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_stopped_while_applying(
     number, copy = len(STAGES) - 1, tmp_path / "copy"
     whole = undisturbed(importing, process, f"host={server} user={ROLE}", copy, number)
     restarted = {"server": embedded.data_folder, "restart": embedded.ensure_running}
-    for moment in whole.moments(in_time=IN_TIME, before_a_statement=BEFORE_A_STATEMENT):
+    for moment in whole.commits() + whole.moments(in_time=IN_TIME, before_a_statement=0):
         with struck(whole, process, copy, moment, **restarted) as (settings, ending):
             assert ending.error is None or "sqlalchemy.exc.OperationalError" in ending.error, ending.error
             whole.demand_all_or_nothing(settings)
