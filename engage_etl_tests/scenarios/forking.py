@@ -116,12 +116,12 @@ def _carry_out(order: Order) -> Ending:
         os.close(reading)
         _be_the_child(order, writing)
     os.close(writing)
-    with open(reading) as told:
+    with os.fdopen(reading) as told:
         told.readline()
         began = time.monotonic()
         is_struck, status = _wait(child, order)
         seconds = time.monotonic() - began
-        left = _outliving(child)
+        left = outliving(child)
         said = json.loads(told.readline() or "{}")
     if os.WIFSIGNALED(status):
         is_struck, error = is_struck or order.before is not None, None
@@ -159,7 +159,7 @@ def _strike(order: Order, process: int) -> None:
     assert stopped.returncode == 0, stopped.stderr
 
 
-def _outliving(session: int) -> list[str]:
+def outliving(session: int) -> list[str]:
     """Command lines of the processes of a session that do not end by themselves after its first one has."""
     _, alive = psutil.wait_procs(_members(session), timeout=_LONGEST)
     found = []

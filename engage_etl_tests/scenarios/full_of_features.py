@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from psycopg import sql
 
 from engage_etl.settings import Settings
 from engage_etl.store.groups import create_group
-from engage_etl_tests.importing import STAGES, Importing, as_csv
+from engage_etl_tests.importing import GROUP, STAGES, Importing, as_csv
 
 _OTHER_GROUP = "Visitors"
 _OPTIONS = {"import_mode": "replace", "update_rule": ("always", "nickname=if-stored-blank"), "link_unidentified": True}
@@ -52,6 +53,13 @@ def options() -> dict[str, Any]:
     return dict(_OPTIONS)
 
 
+def arguments(file: Path) -> list[str]:
+    """The same import on the command line."""
+    rules = [word for rule in ("always", "nickname=if-stored-blank") for word in ("--update-rule", rule)]
+    options = ["--group", GROUP, "--use-external-identifier", "--import-mode", "replace", "--link-unidentified", *rules]
+    return ["import", str(file), *options, "--json"]
+
+
 def _rows(kind: int) -> Iterator[Cells]:
     mobile = [f"49151{place}{kind:07d}" for place in range(7)]
 
@@ -87,17 +95,18 @@ class Prepared:
     server: str
 
     @contextmanager
-    def copied(self, name: str, folder: Path) -> Iterator[Settings]:
+    def copied(self, folder: Path, tablespace: str = "pg_default") -> Iterator[Settings]:
         """A copy of the store and of the data folder, for one attempt; it goes with the block."""
         assert self.settings.database_url is not None
+        name = f"copy_{uuid.uuid4().hex[:12]}"
         original = sql.Identifier(str(psycopg.conninfo.conninfo_to_dict(self.settings.database_url)["dbname"]))
         copy = self.settings.model_copy(
             update={"data_dir": folder, "database_url": self.settings.database_url.replace(original._obj[0], name)}
         )
         shutil.copytree(self.settings.root, folder)
         with psycopg.connect(f"{self.server} dbname=postgres", autocommit=True) as connection:
-            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-            connection.execute(statement.format(sql.Identifier(name), original))
+            statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} TABLESPACE {} STRATEGY file_copy")
+            connection.execute(statement.format(sql.Identifier(name), original, sql.Identifier(tablespace)))
         try:
             yield copy
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -84,7 +83,7 @@ def undisturbed(importing: Importing, forking: Forking, server: str, folder: Pat
     """
     prepared = prepare(importing, KINDS, number, server)
     before = everything(prepared.settings)
-    with _copied(prepared, folder) as settings:
+    with prepared.copied(folder) as settings:
         ending = forking.run_whole(settings, prepared.import_id, (NAMES[number],))
         forking.run_whole(settings, prepared.import_id)
         after = everything(settings)
@@ -109,13 +108,13 @@ def struck(
     """
     prepared, stage = undisturbed.prepared, NAMES[undisturbed.number]
     try:
-        with _copied(prepared, folder) as settings:
+        with prepared.copied(folder) as settings:
             when = {"after": moment.after, "before": moment.before, "server": server and str(server)}
             ending = forking.run(settings, prepared.import_id, (stage,), **when)
             restart()
             assert ending.left == []
             if ending.is_struck:
-                _wait_for_backends(settings)
+                wait_for_backends(settings)
                 yield settings, ending
                 return
             assert ending.error is None, ending.error
@@ -127,13 +126,7 @@ def struck(
         yield found
 
 
-@contextmanager
-def _copied(prepared: Prepared, folder: Path) -> Iterator[Settings]:
-    with prepared.copied(f"struck_{uuid.uuid4().hex[:12]}", folder) as settings:
-        yield settings
-
-
-def _wait_for_backends(settings: Settings) -> None:
+def wait_for_backends(settings: Settings) -> None:
     """Wait until the server has noticed that its client is gone."""
     assert settings.database_url is not None
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
