@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -87,7 +88,8 @@ def works(folder: Path) -> Cluster:
 
 def kill(*processes: psutil.Process) -> None:
     for process in processes:
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # a child of the server may have gone with it
+            process.send_signal(signal.SIGKILL)
     psutil.wait_procs(list(processes), timeout=20)
 
 
