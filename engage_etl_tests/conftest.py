@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[SERVER_FOLDER] = folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that takes as long as hundreds of others begins first: the other workers have enough to do meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The process that made the folder stops the server and removes it."""
     if hasattr(config, "workerinput") or SERVER_FOLDER not in os.environ:

@@ -56,13 +56,15 @@ class Order:
 class Ending:
     """How an order ended.
 
-    is_struck: before the stages had ended; seconds: since they began; statements: how many were sent, commits: which of
+    is_struck: before the stages had ended; seconds: since they began; peak: kibibytes of resident memory of the process, of
+    which some were there before they began; statements: how many were sent, commits: which of
     them are commits, error: traceback, all three of a process that was not killed; left: command lines of processes that
     outlived theirs.
     """
 
     is_struck: bool
     seconds: float
+    peak: int
     statements: int
     commits: list[int]
     error: str | None
@@ -119,7 +121,7 @@ def _carry_out(order: Order) -> Ending:
     with os.fdopen(reading) as told:
         told.readline()
         began = time.monotonic()
-        is_struck, status = _wait(child, order)
+        is_struck, status, peak = _wait(child, order)
         seconds = time.monotonic() - began
         left = outliving(child)
         said = json.loads(told.readline() or "{}")
@@ -129,18 +131,18 @@ def _carry_out(order: Order) -> Ending:
             error = f"ended by signal {os.WTERMSIG(status)}"
     else:
         is_struck, error = is_struck or said.get("is_struck", False), said.get("error", "ended without a word")
-    return Ending(is_struck, seconds, said.get("statements", 0), said.get("commits", []), error, left)
+    return Ending(is_struck, seconds, peak, said.get("statements", 0), said.get("commits", []), error, left)
 
 
-def _wait(child: int, order: Order) -> tuple[bool, int]:
-    """Strike when the time has come, and wait for the end of the child; returns whether, and its status."""
+def _wait(child: int, order: Order) -> tuple[bool, int, int]:
+    """Strike when the time has come, and wait for the end of the child; returns whether, its status and its peak."""
     now = time.monotonic()
     strike_at, give_up_at = now + (order.after if order.after is not None else _LONGEST), now + _LONGEST
     is_struck = False
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
+        ended, status, used = os.wait4(child, os.WNOHANG)
         if ended:
-            return is_struck, status
+            return is_struck, status, used.ru_maxrss
         now = time.monotonic()
         if now >= strike_at and not is_struck:
             is_struck = True
