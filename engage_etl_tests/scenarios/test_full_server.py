@@ -13,8 +13,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from engage_etl.errors import DiskFull
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
+from engage_etl.store.embedded import EmbeddedServer
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.comparing import contacts_of, everything, temporary_relations
@@ -111,3 +113,26 @@ def test_no_room_to_apply(
     check_refused(full, process.returncode, out, before)
     disk.make_room()
     check_again(importing, prepared, full, contacts)
+
+
+def test_an_embedded_server_that_has_no_room_to_answer_is_not_waited_for() -> None:
+    with small_disk(128) as disk:
+        embedded = EmbeddedServer(disk.folder / "data", shared_buffers="32MB", fsync=False)
+        cluster = embedded.ensure_running()
+        try:
+            # A server writes these anew when somebody connects, and refuses if it cannot.
+            for cached in (
+                *cluster.folder.glob("base/*/pg_internal.init"),
+                *cluster.folder.glob("global/pg_internal.init"),
+            ):
+                cached.unlink()
+            disk.leave(0)
+            with pytest.raises(
+                DiskFull, match=r"^The disk of the embedded PostgreSQL in .* is full; make room, then try"
+            ):
+                embedded.ensure_running()
+            disk.make_room()
+            assert embedded.ensure_running() == cluster
+        finally:
+            disk.make_room()
+            embedded.remove()
