@@ -6,6 +6,7 @@ input, one JSON object a line, and answers each on standard output.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -32,6 +33,7 @@ from engage_etl_tests.importing import STAGES
 NAMES = tuple(stage.__name__ for stage in STAGES)
 """The four stages, in order; to the last one belongs what follows the commit, as in the asset."""
 
+_SET_CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of <sys/prctl.h>
 _LONGEST = 60.0
 """Seconds in which a child has to end, and what it started after it."""
 
@@ -123,7 +125,7 @@ def _carry_out(order: Order) -> Ending:
         began = time.monotonic()
         is_struck, status, peak = _wait(child, order)
         seconds = time.monotonic() - began
-        left = outliving(child)
+        left = outliving(child, psutil.Process().children(recursive=True))
         said = json.loads(told.readline() or "{}")
     if os.WIFSIGNALED(status):
         is_struck, error = is_struck or order.before is not None, None
@@ -161,9 +163,12 @@ def _strike(order: Order, process: int) -> None:
     assert stopped.returncode == 0, stopped.stderr
 
 
-def outliving(session: int) -> list[str]:
-    """Command lines of the processes of a session that do not end by themselves after its first one has."""
-    _, alive = psutil.wait_procs(_members(session), timeout=_LONGEST)
+def outliving(session: int, others: list[psutil.Process]) -> list[str]:
+    """Command lines of processes that do not end by themselves, now that the one which began their session is gone.
+
+    others: started by it, whatever session they are in.
+    """
+    _, alive = psutil.wait_procs({*others, *_members(session)}, timeout=_LONGEST)
     found = []
     for process in alive:
         with suppress(psutil.NoSuchProcess):
@@ -179,6 +184,12 @@ def _members(session: int) -> list[psutil.Process]:
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def _inherit_processes() -> None:
+    """Become the parent of what killed children leave behind, as only Linux lets a process do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _be_the_child(order: Order, writing: int) -> None:
@@ -240,4 +251,5 @@ if __name__ == "__main__":
     # What children print must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    _inherit_processes()
     _serve(sys.stdin, answers)

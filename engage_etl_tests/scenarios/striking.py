@@ -43,10 +43,14 @@ class Moment:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """An import that nothing happened to. number, ending: of its stage; before, after: all there is before it and at the end."""
+    """An import that nothing happened to.
+
+    number, while_struck, ending: of its stage; before, after: all there is before it and at the end.
+    """
 
     prepared: Prepared
     number: int
+    while_struck: dict[str, Any] | None
     ending: Ending
     before: dict[str, Any]
     after: dict[str, Any]
@@ -76,20 +80,29 @@ class Undisturbed:
             assert found.get(name) == self.after.get(name), name
 
 
-def undisturbed(importing: Importing, forking: Forking, server: str, folder: Path, number: int) -> Undisturbed:
+def undisturbed(
+    importing: Importing,
+    forking: Forking,
+    server: str,
+    folder: Path,
+    number: int,
+    while_struck: dict[str, Any] | None = None,
+) -> Undisturbed:
     """Prepare an import up to the stage with this number, and run it to its end in a copy.
 
-    server: address without database; folder: for the copy.
+    server: address without database; folder: for the copy; while_struck: settings of the stage itself, not of those that
+    are run afterwards.
     """
     prepared = prepare(importing, KINDS, number, server)
     before = everything(prepared.settings)
     with prepared.copied(folder) as settings:
-        ending = forking.run_whole(settings, prepared.import_id, (NAMES[number],))
+        own = settings.model_copy(update=while_struck)
+        ending = forking.run_whole(own, prepared.import_id, (NAMES[number],))
         forking.run_whole(settings, prepared.import_id)
         after = everything(settings)
     assert temporary_relations(after) == unfinished_files(after) == []
     assert [table for table in STORE if before[table] == after[table]] == []
-    return Undisturbed(prepared, number, ending, before, after)
+    return Undisturbed(prepared, number, while_struck, ending, before, after)
 
 
 @contextmanager
@@ -110,7 +123,8 @@ def struck(
     try:
         with prepared.copied(folder) as settings:
             when = {"after": moment.after, "before": moment.before, "server": server and str(server)}
-            ending = forking.run(settings, prepared.import_id, (stage,), **when)
+            own = settings.model_copy(update=undisturbed.while_struck)
+            ending = forking.run(own, prepared.import_id, (stage,), **when)
             restart()
             assert ending.left == []
             if ending.is_struck:

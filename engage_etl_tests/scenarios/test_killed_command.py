@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -82,9 +83,10 @@ def _kill(settings: Settings, contacts: Path, status: str) -> str:
                 return found if found != before else None
 
             (import_id,) = wait_for(f"an import that is {status}", reached, pause=0.005)
+            children = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             process.wait()
-            assert outliving(process.pid) == []
+            assert outliving(process.pid, children) == []
     return str(import_id)
 
 
