@@ -104,6 +104,11 @@ ADVICE = (
         "Imports follow each other within a minute; what one leaves behind is cleared before the next one applies.",
         Bound.AT_MOST,
     ),
+    Advice(
+        "client_connection_check_interval",
+        _always("1s"),
+        "The transaction of a process that was killed ends within a second, not with its statement.",
+    ),
     Advice("jit", _always("off"), "Compiling takes longer than a statement gains by it.", is_for_all=False),
     Advice(
         "log_parameter_max_length",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import func
 
@@ -41,7 +43,8 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
         chunk_rows=store.settings.chunk_rows,
         beside=(store.settings.root / record.archived_path).stat().st_size >= store.settings.second_process_from,
     )
-    summary = validate(open_kept_file(store, entry, record), given, folder, on_progress)
+    with _unfinished_files_removed(folder):
+        summary = validate(open_kept_file(store, entry, record), given, folder, on_progress)
     with store.engine.begin() as connection:
         void_plan(connection, import_id)
         update_import(
@@ -55,6 +58,17 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
             validated_at=func.clock_timestamp(),
         )
     return summary
+
+
+@contextmanager
+def _unfinished_files_removed(folder: Path) -> Iterator[None]:
+    """Leave nothing of a validation that ends with an error: it may be that the disk is full."""
+    try:
+        yield
+    except BaseException:
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink(missing_ok=True)
+        raise
 
 
 def open_kept_file(store: Store, entry: Import, record: ImportFile) -> RecordReader:
