@@ -11,6 +11,7 @@ import socket
 from dagster import DagsterRun
 from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
 from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import serialize_value
 
 from engage_etl.triggers.runs import PROCESS, is_process_here, process_of
 
@@ -51,7 +52,7 @@ class EngageRunLauncher(DefaultRunLauncher):
     def _is_started_at(self, address: str, context: LaunchRunContext) -> bool:
         run = context.dagster_run
         assert context.job_code_origin is not None
-        arguments = ExecuteRunArgs(context.job_code_origin, run.run_id, self._instance.get_ref()).get_command_args()
+        arguments = serialize_value(ExecuteRunArgs(context.job_code_origin, run.run_id, self._instance.get_ref()))
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(_LONGEST_ANSWER)
@@ -62,7 +63,7 @@ class EngageRunLauncher(DefaultRunLauncher):
                         return False
                     # The tag comes before the run begins: a run that has begun can always be found dead.
                     self._instance.add_run_tags(run.run_id, {PROCESS: process})
-                    lines.write(json.dumps(list(arguments)) + "\n")
+                    lines.write(json.dumps(["api", "execute_run", arguments]) + "\n")
         except OSError as error:
             _log.warning("The run server does not answer (%s); the run starts more slowly.", error)
             return False

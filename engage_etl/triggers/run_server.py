@@ -38,10 +38,15 @@ _LOADED = (
 """Modules that a run needs, some of them loaded by others only where they use them."""
 
 
+_NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+"""What keeps NumPy and Arrow from starting threads when they are loaded: a process that forks should have none."""
+
+
 def main() -> None:
     """Serve until SIGINT or SIGTERM; then wait until the runs at work have ended."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), socket.socket(fileno=int(sys.argv[1])) as listening:
+        os.environ.update(_NO_THREADS)
         with quick_loading():
             load()
         _serve(listening)
@@ -91,8 +96,7 @@ def _execute_what_is_asked(connection: socket.socket) -> int:
         asked = lines.readline()
     if not asked:
         return 0
-    _, *arguments = json.loads(asked)
-    cli.main(arguments, prog_name="dagster", standalone_mode=False)
+    cli.main(json.loads(asked), prog_name="dagster", standalone_mode=False)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,7 +35,12 @@ def run_tags(entry: Import) -> dict[str, str]:
 
 def process_tags() -> dict[str, str]:
     """The tags of a run that this process executes itself."""
-    return {PROCESS: f"{socket.gethostname()}/{os.getpid()}/{_born(psutil.Process()):.2f}"}
+    return {PROCESS: tag_of(psutil.Process())}
+
+
+def tag_of(process: psutil.Process) -> str:
+    """What names a process for good: machine, number, and when it was born."""
+    return f"{socket.gethostname()}/{process.pid}/{_born(process):.2f}"
 
 
 def process_of(tag: str) -> psutil.Process | None:

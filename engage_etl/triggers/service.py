@@ -25,8 +25,6 @@ from engage_etl.triggers.instance import environment, open_instance
 from engage_etl.triggers.run_launcher import RUN_SERVER
 
 _CODE = ["-m", "engage_etl.definitions"]
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""The run server forks: no library may start threads in it."""
 _PAUSE = 0.2
 _MAY_TAKE_TO_END = 15.0
 _MAY_TAKE_TO_ANSWER = 120.0
@@ -100,7 +98,7 @@ def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str,
         listening.listen()
         runs = ["-m", "engage_etl.triggers.run_server", str(listening.fileno())]
         return {
-            "run server": _process(runs, given | _ONE_THREAD, (listening.fileno(),)),
+            "run server": _process(runs, given, (listening.fileno(),)),
             "web server": _process(web, given),
             "daemon": _process(daemon, given | {RUN_SERVER: address}),
         }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engage_etl.marts import project
 from engage_etl.marts.asset import marts_definitions
-from engage_etl.marts.project import DbtFailed, prepare_manifest, read_lineage
+from engage_etl.marts.project import DbtFailed, build_models, prepare_manifest, read_lineage
 from engage_etl.settings import Settings
 
 MANIFEST = {
@@ -87,3 +90,19 @@ def test_a_mistake_in_the_dbt_project_leaves_imports_alone(
         prepare_manifest(settings)
     assert not list(marts_definitions(settings).assets or [])
     assert "depends on 'nothing'" in caplog.text
+
+
+def test_building_the_models_gives_way_to_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt is replaced by a program that prints how nice it is."""
+    ended: list[subprocess.CompletedProcess[str]] = []
+    run_for_real = subprocess.run
+
+    def run(command: list[str], **given: Any) -> subprocess.CompletedProcess[str]:
+        python = command.index(sys.executable)
+        ended.append(run_for_real([*command[: python + 1], "-c", "import os; print(os.nice(0))"], **given))
+        return ended[-1]
+
+    monkeypatch.setattr(project.subprocess, "run", run)
+    with pytest.raises(DbtFailed):
+        build_models(Settings(data_dir=tmp_path), ["imports"], {})
+    assert int(ended[0].stdout) == min(os.nice(0) + 10, 19)

@@ -68,6 +68,7 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
         drop("user.Identifier,user.Emial\n1,a@x.org\n", folder / "broken.csv")
         ends = {"one.csv": ["SUCCESS"], "two.xml": ["SUCCESS"], "broken.csv": ["FAILURE"]}
         wait_for("three runs that ended", lambda: service.runs() == ends or None)
+        assert service.started_by_the_run_server() == set(ends)
         assert service.end() == 0
     assert importing.column("identifier", "email") == [("1", "csv@x.org"), ("2", "xml@x.org")]
     entries = dropped(importing.store)

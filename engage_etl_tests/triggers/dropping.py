@@ -21,9 +21,9 @@ class Sensor:
     instance: dg.DagsterInstance
     cursor: str | None = None
 
-    def tick(self) -> dg.SensorResult:
+    def tick(self, patience: float = 0) -> dg.SensorResult:
         with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
-            result = look_once(context, self.store, patience=0)
+            result = look_once(context, self.store, patience)
         self.cursor = result.cursor
         return result
 

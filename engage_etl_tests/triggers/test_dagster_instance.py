@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
+from dagster._daemon.controller import create_daemon_of_type
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_postgres import PostgresRunStorage
 from ruamel.yaml import YAML
 
 from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
 from engage_etl.triggers.instance import environment, open_instance, prepare_instance
+from engage_etl.triggers.run_queue import SECONDS_BETWEEN_LOOKS
 
 COUNT_RUNS = """
 import dagster as dg
@@ -39,6 +43,8 @@ def test_what_is_written(settings: Settings) -> None:
         {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     ]
     assert written["telemetry"] == {"enabled": False}
+    assert written["run_launcher"]["class"] == "EngageRunLauncher"
+    assert written["run_coordinator"]["class"] == "PromptRunQueue"
     assert written["storage"]["custom"]["config"] == {"data_dir": str(settings.root)}
 
 
@@ -70,6 +76,23 @@ def test_it_is_stored_on_the_server_of_the_store(instance: dg.DagsterInstance) -
     assert isinstance(storage, PostgresRunStorage)
     assert storage.postgres_url.startswith("postgresql+psycopg2://")
     assert instance.get_runs_count() == 0
+
+
+def test_the_queue_is_looked_at_as_often_as_dagster_can(instance: dg.DagsterInstance) -> None:
+    daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
+    assert isinstance(daemon, QueuedRunCoordinatorDaemon)
+    assert daemon.interval_seconds == SECONDS_BETWEEN_LOOKS < 1
+
+
+def test_no_process_is_started_to_capture_what_a_run_prints(
+    instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output, before = instance.compute_log_manager, psutil.Process().children()
+    with output.capture_logs(["run", "compute_logs", "step"]):
+        assert psutil.Process().children() == before
+        os.write(1, b"printed")
+    assert capfd.readouterr().out == "printed"
+    assert output.is_capture_complete(["run", "compute_logs", "step"])
 
 
 def test_dagster_home_alone_finds_the_installation(dagster_settings: Settings) -> None:
