@@ -1,6 +1,6 @@
 """How long files of 100 rows take: by hand, dropped alone, and ten dropped together; and where the seconds go.
 
-    python benchmarks/small_files.py --folder .bench/small
+    python -m benchmarks.small_files --folder .bench/small
 
 Everything runs as people run it: ``engage-etl import`` in processes of its own, and dropped files under
 ``engage-etl up``, on an embedded server in a fresh folder. By hand it is measured with compiled files kept by Python,
@@ -11,6 +11,7 @@ and with none at all (PYTHONDONTWRITEBYTECODE and an empty cache). It prints a t
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -22,11 +23,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import dagster as dg
-from make_files import contact, write
 
 from engage_etl.settings import Settings
 from engage_etl.store.engine import open_store
@@ -50,6 +51,19 @@ automations:
     additional-parameters:
       source-use-customeridentifier: "true"
 """
+
+
+HEADER = ("user.Email", "user.Identifier", "user.FirstName", "user.LastName", "user.ZipCode", "user.ISOCountryCode")
+
+
+def write_contacts(file: Path, numbers: range, domain: str = "example.com") -> None:
+    """Write a CSV file with the contacts that have these numbers."""
+    with file.open("w", encoding="utf-8", newline="") as writing:
+        rows = csv.writer(writing, lineterminator="\n")
+        rows.writerow(HEADER)
+        for number in numbers:
+            name = (f"First{number % 1000}", f"Last{number % 5000}")
+            rows.writerow((f"user{number}@{domain}", f"CRM-{number:09d}", *name, f"{number % 99999:05d}", "DE"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,7 @@ class Bench:
         self.settings.root.mkdir(parents=True)
         self.settings.automations_file.write_text(AUTOMATIONS)
         seed = self.folder / "seed.csv"
-        write(seed, (contact(number) for number in range(1, STORED + 1)))
+        write_contacts(seed, range(1, STORED + 1))
         self.engage_etl("groups", "create", "Newsletter")
         self.engage_etl("import", str(seed), "--group", "Newsletter", "--use-external-identifier")
 
@@ -123,7 +137,7 @@ class Bench:
         self.made += 1
         file = folder / f"small-{self.made:03d}.csv"
         first = self.made * self.rows % (STORED - self.rows) + 1
-        write(file, (contact(number, f"example{self.made}.org") for number in range(first, first + self.rows)))
+        write_contacts(file, range(first, first + self.rows), f"example{self.made}.org")
         return file
 
     def by_hand(self, name: str, repeats: int, environment: dict[str, str]) -> Measured:
@@ -146,10 +160,14 @@ class Bench:
             for file in files:
                 file.rename(self.settings.drop_dir / AUTOMATION / file.name)
             names = [file.name for file in files]
-            wait(lambda names=names: len(self.ended(names)) == count)
+            wait(partial(self.have_ended, names))
             taken.append(time.time() - began)
             found += [self.timeline(entry, began, None) for entry in self.ended(names)]
         return summary(name, count, taken, found)
+
+    def have_ended(self, names: list[str]) -> bool:
+        """Whether all imports of files have ended."""
+        return len(self.ended(names)) == len(names)
 
     def ended(self, names: list[str]) -> list[Import]:
         """The imports of files that are applied and, if they were dropped, put away; in the order of their end."""
