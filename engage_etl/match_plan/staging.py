@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 from psycopg import sql
 from sqlalchemy import Connection, Table
 
 from engage_etl.match_plan.working_tables import staged_rejection, staged_row
 from engage_etl.store.statistics import analyze
-from engage_etl.validated_rows.stage_files import rejected_file, valid_file
+from engage_etl.validated_rows.stage_files import read_batches, rejected_file, valid_file
 
 # Nulls stand unquoted and texts quoted, so that a lacking value and a blank one stay apart (R18).
 _CSV = pyarrow.csv.WriteOptions(include_header=False, quoting_style="all_valid")
@@ -42,8 +41,7 @@ def copy_parquet(connection: Connection, file: Path, table: Table) -> None:
 
 
 def _csv_blocks(file: Path, names: list[str]) -> Iterator[bytes]:
-    with pyarrow.parquet.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(_ROWS_AT_A_TIME, columns=names):
-            block = io.BytesIO()
-            pyarrow.csv.write_csv(pa.Table.from_batches([batch]).select(names), block, _CSV)
-            yield block.getvalue()
+    for batch in read_batches(file, _ROWS_AT_A_TIME, names):
+        block = io.BytesIO()
+        pyarrow.csv.write_csv(pa.Table.from_batches([batch]).select(names), block, _CSV)
+        yield block.getvalue()

@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from sqlalchemy import Connection, Select, null, select
 
 from engage_etl.reports.private_files import private_text_file, replaced_folder
@@ -22,7 +21,7 @@ from engage_etl.store.imports import Import, ImportFile, find_file, find_import,
 from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
-from engage_etl.validated_rows.stage_files import rejected_file
+from engage_etl.validated_rows.stage_files import read_batches, rejected_file
 from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, GROUPS
 from engage_etl.vocabulary.options import FileType
 from engage_etl.vocabulary.outcomes import Outcome
@@ -120,10 +119,10 @@ class _ReportedRows:
 
     def _invalid(self) -> Iterator[RowOutcome]:
         """The rows that validation rejected, where no plan was made."""
-        with pq.ParquetFile(rejected_file(self.store.settings.import_dir(self.entry.import_id))) as file:
-            for batch in file.iter_batches(_BATCH, columns=["row", "reason", "message"]):
-                for found in batch.to_pylist():
-                    yield RowOutcome(found["row"], Outcome.REJECTED, found["reason"], found["message"])
+        file = rejected_file(self.store.settings.import_dir(self.entry.import_id))
+        for batch in read_batches(file, _BATCH, ["row", "reason", "message"]):
+            for found in batch.to_pylist():
+                yield RowOutcome(found["row"], Outcome.REJECTED, found["reason"], found["message"])
 
 
 def _write_changes(store: Store, path: Path, import_id: str) -> None:

@@ -23,9 +23,11 @@ one per ATTRIBUTES        string  the checked value; null: the file lacks the fi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from engage_etl.vocabulary.attributes import ATTRIBUTES
@@ -96,11 +98,20 @@ def summary_file(folder: Path) -> Path:
     return folder / "stage.json"
 
 
+def read_batches(file: Path, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a stage file in file order, at most so many at a time; memory does not grow with the file."""
+    with pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            # Asked for all groups at once, pyarrow keeps the compressed pages of those that it has read.
+            yield from parquet.iter_batches(rows, row_groups=[group], columns=columns)
+
+
 __all__ = [
     "REJECTED_SCHEMA",
     "VALID_SCHEMA",
     "CustomAttribute",
     "StageSummary",
+    "read_batches",
     "rejected_file",
     "summary_file",
     "valid_file",
