@@ -144,6 +144,8 @@ def _configuration(shared_buffers: str | None, fsync: bool) -> dict[str, str]:
         "checkpoint_timeout": "15min",
         "wal_compression": "pglz",
         "jit": "off",
+        # The transaction of a process that was killed ends within a second, not with its statement.
+        "client_connection_check_interval": "1s",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_min_messages": "warning",
