@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
@@ -275,7 +276,9 @@ def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.scalar(select(func.pg_advisory_unlock(key)))
+            # The server gives up the lock with the connection; what broke that is the error to tell.
+            with suppress(OperationalError):
+                connection.scalar(select(func.pg_advisory_unlock(key)))
 
 
 def is_alive(connection: Connection, import_id: str) -> bool:
