@@ -9,10 +9,12 @@
     │   └── AutomationError        automations.yaml: file, line, key, nearest right spelling
     ├── StoreError                 the store cannot be used (exit code 1)
     │   ├── DataFolderUnusable     the data folder cannot be written
-    │   ├── StoreUnavailable       the server does not start or does not answer
+    │   ├── StoreUnavailable       the server does not start, does not answer, or gave up
+    │   ├── DiskFull               there is no room, in the data folder or where the server writes
     │   ├── ServerTooOld           PostgreSQL older than 15
     │   └── SchemaMismatch         the schema is older or newer than the program
     ├── ImportBusy                 another process works on this import right now
+    ├── ReportMissing              the import has ended, and its report could not be written (exit code 0 if applied)
     └── ImportEnded                the import ends without being applied (exit code 1)
         ├── FileError              the file is refused as a whole; has a code (R22-R27)
         │   └── HeaderError        the CSV header; has column and nearest (R23)
@@ -73,6 +75,10 @@ class StoreUnavailable(StoreError):
     """The PostgreSQL server does not start or does not answer."""
 
 
+class DiskFull(StoreError):
+    """There is no room on the disk of the data folder, or on that of the server."""
+
+
 class ServerTooOld(StoreError):
     """The PostgreSQL server is older than version 15."""
 
@@ -87,6 +93,10 @@ class ImportBusy(EngageError):
     def __init__(self, import_id: str) -> None:
         self.import_id = import_id
         super().__init__(f"Import {import_id} is being worked on by another process; wait until that has ended.")
+
+
+class ReportMissing(EngageError):
+    """The report of an import that has ended could not be written; the import stays as it ended (R39)."""
 
 
 class ImportEnded(EngageError):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engage_etl.errors import BrakeStopped, ImportEnded
+from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.reports.report import write_report
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import find_import, import_lock, mark_failed
+from engage_etl.store.outages import OUTAGES, cause, remedy
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -30,11 +34,27 @@ def import_stage(store: Store, import_id: str) -> Iterator[None]:
             if not isinstance(ended, BrakeStopped):
                 with store.engine.begin() as connection:
                     mark_failed(connection, import_id, ended)
-            finish_import(store, import_id)
+            try:
+                finish_import(store, import_id)
+            except ReportMissing as missing:
+                # What ended the import is what people have to hear of.
+                _log.warning("%s", missing)
             raise
 
 
 def finish_import(store: Store, import_id: str) -> None:
-    """Write the report of an import that ended and put its file away; both can be repeated."""
-    write_report(store, import_id)
+    """Write the report of an import that ended and put its file away; both can be repeated.
+
+    Raises:
+        ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
+    """
+    with store.engine.connect() as connection:
+        entry = find_import(connection, import_id)
+    try:
+        write_report(store, import_id)
+    except OUTAGES as error:
+        raise ReportMissing(
+            f"{entry.file}: the import is {entry.status.value}, but its report could not be written: "
+            f"{cause(error, store.settings)}. To get it, {remedy(error)}, then run `engage-etl imports report {import_id}`."
+        ) from error
     settle_file(store, import_id)

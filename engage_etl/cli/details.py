@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,21 +19,25 @@ def keep_details(settings: Settings | None, details: str) -> Path:
     """Write details into a new file under ``log/`` in the data folder, or where temporary files go if it must be.
 
     settings: of the installation; None if they could not be read.
+
+    Raises:
+        OSError: neither place can be written.
     """
+    if settings is not None:
+        with suppress(OSError):  # the disk may be full
+            folder = settings.root / _FOLDER
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _write(folder, details)
+    return _write(None, details)
+
+
+def _write(folder: Path | None, details: str) -> Path:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    prefix = f"engage-etl-{moment}-"
+    descriptor, path = tempfile.mkstemp(prefix=f"engage-etl-{moment}-", suffix=".log", dir=folder)
     try:
-        descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=_folder(settings))
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(details)
     except OSError:
-        descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".log")
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(details)
+        Path(path).unlink()
+        raise
     return Path(path)
-
-
-def _folder(settings: Settings | None) -> Path | None:
-    if settings is None:
-        return None
-    folder = settings.root / _FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder

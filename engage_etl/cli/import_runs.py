@@ -6,14 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from engage_etl.cli.details import keep_details
+from engage_etl.cli.output import say
 from engage_etl.cli.progress import import_progress
-from engage_etl.errors import ImportBusy, ImportEnded
+from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, StoreError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
+from engage_etl.store.outages import OUTAGES, outage
 from engage_etl.triggers.instance import open_instance
-from engage_etl.triggers.run_import import list_runs, run_imports
+from engage_etl.triggers.resources import ReportedProgress
+from engage_etl.triggers.run_import import LOOK_AND_TRY_AGAIN, list_runs, run_imports
 from engage_etl.vocabulary.options import ImportOptions
 from engage_etl.vocabulary.outcomes import Status
 
@@ -37,13 +40,35 @@ def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> l
     is_interrupted = False
     with import_progress([entry.file for entry in entries]) as progress:
         for entry in entries:
-            if not is_interrupted:
-                # Ctrl-C within a run is Dagster's, which fails the run; before and after it, ours.
-                with suppress(KeyboardInterrupt):
-                    run_imports(store.settings, [entry], progress)
-            is_interrupted |= isinstance(_end(store, entry.import_id), _Interrupted)
+            if is_interrupted:
+                _end(store, entry.import_id)
+            else:
+                is_interrupted = isinstance(_run(store, entry, progress), _Interrupted)
     with store.engine.connect() as connection:
         return [find_import(connection, import_id) for import_id in ids]
+
+
+def _run(store: Store, entry: Import, progress: ReportedProgress) -> ImportEnded | None:
+    """Run an import and see to its end; returns what ended it, None if that is its own affair.
+
+    Raises:
+        StoreError: the server went away, or is so full that the end cannot be recorded.
+    """
+    try:
+        # Ctrl-C within a run is Dagster's, which fails the run; before and after it, ours.
+        with suppress(KeyboardInterrupt):
+            run_imports(store.settings, [entry], progress)
+        return _end(store, entry.import_id)
+    except StoreError as error:
+        stopped = error
+    except OUTAGES as error:
+        stopped = outage(error, store.settings, LOOK_AND_TRY_AGAIN)
+    ended = _Interrupted(f"{entry.file}: {stopped}")
+    try:
+        _finish(store, entry.import_id, ended)
+    except OUTAGES:
+        raise type(stopped)(str(ended)) from None
+    return ended
 
 
 def _end(store: Store, import_id: str) -> ImportEnded | None:
@@ -53,19 +78,22 @@ def _end(store: Store, import_id: str) -> ImportEnded | None:
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
-    if entry.status not in _ON_THE_WAY:
-        return None
-    ended = _why(store, entry)
-    _record(store, import_id, ended)
+    ended = _why(store, entry) if entry.status in _ON_THE_WAY else None
+    if ended is not None or entry.report is None:
+        _finish(store, import_id, ended)
     return ended
 
 
-def _record(store: Store, import_id: str, ended: ImportEnded) -> None:
+def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
+    """Record what ended an import that has not ended otherwise meanwhile, and write its report."""
     try:
         with import_lock(store.engine, import_id):
             with store.engine.begin() as connection:
-                mark_failed(connection, import_id, ended)
+                if ended is not None and find_import(connection, import_id).status in _ON_THE_WAY:
+                    mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
+    except ReportMissing as missing:
+        say(f"Warning: {missing}")
     except ImportBusy:
         # Somebody runs it from the web page; that run decides how it ends.
         return

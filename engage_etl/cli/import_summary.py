@@ -48,6 +48,8 @@ def print_summary(store: Store, entry: Import) -> None:
             console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
     if entry.report:
         console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
+    elif entry.status.has_ended:
+        console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

@@ -17,6 +17,7 @@ from engage_etl.cli.output import (
     table,
     visible,
 )
+from engage_etl.errors import UsageError
 from engage_etl.vocabulary.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -68,6 +69,23 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
             print_json(import_summary(entry))
         else:
             print_summary(opened, entry)
+
+
+@app.command("report")
+def report(import_id: ImportId) -> None:
+    """Write the report of an import that has ended, where it is missing or was removed; prints its folder."""
+    from engage_etl.cli.installation import store
+    from engage_etl.stage_run import finish_import
+    from engage_etl.store.imports import find_import, import_lock
+
+    with errors_as_sentences(as_json=False), store() as opened:
+        with opened.engine.connect() as connection:
+            entry = find_import(connection, import_id)
+        if not entry.status.has_ended:
+            raise UsageError(f"Import {import_id} is {entry.status.value}; its report is written when it has ended.")
+        with import_lock(opened.engine, import_id):
+            finish_import(opened, import_id)
+        typer.echo(str(opened.settings.report_dir(import_id)))
 
 
 @app.command("rows")

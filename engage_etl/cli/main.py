@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -20,6 +20,9 @@ from engage_etl.cli import (
 )
 from engage_etl.cli.output import ExitCode, print_error, report_error
 from engage_etl.errors import EngageError, UsageError
+
+if TYPE_CHECKING:
+    from engage_etl.settings import Settings
 
 app = typer.Typer(
     name="engage-etl",
@@ -76,7 +79,7 @@ def _run(arguments: list[str]) -> int:
     except TyperException as error:
         return _report_usage(error, as_json=as_json)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback on the terminal
-        return _report_unforeseen(error, as_json=as_json)
+        return _report_surprise(error, as_json=as_json)
 
 
 def _demand_text(arguments: list[str]) -> None:
@@ -100,14 +103,23 @@ def _report_usage(error: TyperException, *, as_json: bool) -> int:
     return ExitCode.USAGE
 
 
-def _report_unforeseen(error: Exception, *, as_json: bool) -> int:
-    from engage_etl.cli.details import keep_details
+def _report_surprise(error: Exception, *, as_json: bool) -> int:
+    """Say that the disk is full or the server is gone; what else nobody foresaw is kept with its details."""
     from engage_etl.settings import load_settings
+    from engage_etl.store.outages import is_disk_full, is_server_outage, outage
 
     try:
         settings = load_settings()
     except UsageError:
         settings = None
+    if settings is not None and (is_server_outage(error) or is_disk_full(error)):
+        return report_error(outage(error, settings, "run the command again"), as_json=as_json)
+    return _report_unforeseen(error, settings, as_json=as_json)
+
+
+def _report_unforeseen(error: Exception, settings: Settings | None, *, as_json: bool) -> int:
+    from engage_etl.cli.details import keep_details
+
     file = keep_details(settings, "".join(traceback.format_exception(error)))
     sentence = f"Something unforeseen happened ({type(error).__name__}). The details are in {file}; please report them."
     print_error("unforeseen", sentence, as_json=as_json)

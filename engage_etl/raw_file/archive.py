@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,16 +58,30 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
 
 def _copy(source: Path, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    aside = target.with_name(target.name + ".part")
-    with source.open("rb") as reading, open(aside, "wb", opener=private_file) as writing:
+    with (
+        written_aside(target) as aside,
+        source.open("rb") as reading,
+        open(aside, "wb", opener=private_file) as writing,
+    ):
         while block := reading.read(_BLOCK):
             digest.update(block)
             size += len(block)
             writing.write(block)
         writing.flush()
         os.fsync(writing.fileno())
-    aside.replace(target)
     return digest.hexdigest(), size
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of ``target`` when all is written; of what fails nothing is left."""
+    aside = target.with_name(target.name + ".part")
+    try:
+        yield aside
+        aside.replace(target)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def private_file(path: str, flags: int) -> int:

@@ -105,10 +105,14 @@ def _free_name(target: Path) -> Path:
 def _copy_across(source: Path, target: Path) -> None:
     """Copy to another file system, so that a half written copy never bears the name of the file."""
     partial = target.with_name(f".{target.name}.partial")
-    shutil.copy2(source, partial)
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
-    partial.rename(target)
+    try:
+        shutil.copy2(source, partial)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.rename(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     _sync_folder(target.parent)
 
 

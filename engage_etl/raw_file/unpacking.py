@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from engage_etl.errors import FileError, FileErrorCode
-from engage_etl.raw_file.archive import private_file
+from engage_etl.raw_file.archive import private_file, written_aside
 from engage_etl.settings import Settings
 
 _BLOCK = 1024 * 1024
@@ -112,21 +112,17 @@ def safe_name(entry: str) -> str:
 def _write(reading: _Readable, target: Path, compressed: int, *, name: str, settings: Settings) -> Path:
     """Copy in a stream, counting what comes out, and into place once it is whole."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside, size = target.with_name(target.name + ".part"), 0
-    try:
-        with open(aside, "wb", opener=private_file) as writing:
-            while block := reading.read(_BLOCK):
-                if not size:
-                    _refuse_nested(block, name)
-                size += len(block)
-                _refuse_too_large(size, compressed, name, settings)
-                writing.write(block)
-            writing.flush()
-            os.fsync(writing.fileno())
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    return aside.replace(target)
+    size = 0
+    with written_aside(target) as aside, open(aside, "wb", opener=private_file) as writing:
+        while block := reading.read(_BLOCK):
+            if not size:
+                _refuse_nested(block, name)
+            size += len(block)
+            _refuse_too_large(size, compressed, name, settings)
+            writing.write(block)
+        writing.flush()
+        os.fsync(writing.fileno())
+    return target
 
 
 def _refuse_too_large(size: int, compressed: int, name: str, settings: Settings) -> None:

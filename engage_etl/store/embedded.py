@@ -15,8 +15,9 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from engage_etl.errors import DataFolderUnusable, StoreUnavailable, UsageError
+from engage_etl.errors import DataFolderUnusable, DiskFull, StoreUnavailable, UsageError
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, create_cluster, locate_cluster
+from engage_etl.store.outages import NO_ROOM
 
 _PAUSE = 0.05
 _ORPHANS_MAY_TAKE = 5.0
@@ -44,6 +45,7 @@ class EmbeddedServer:
         Raises:
             DataFolderUnusable: the data folder cannot be written.
             StoreUnavailable: the server does not answer in time; the sentence names its log.
+            DiskFull: it runs, and has no room to answer.
         """
         cluster = locate_cluster(self.data_folder)
         if answers(cluster):
@@ -98,7 +100,12 @@ class EmbeddedServer:
             _clear_remains(cluster)
             started = _launch(cluster)
         deadline = time.monotonic() + self.start_timeout
-        while not answers(cluster):
+        while (refusal := _refusal(cluster)) is not None:
+            if NO_ROOM in refusal:
+                # It runs, and would go on refusing until there is room.
+                raise DiskFull(
+                    f"The disk of the embedded PostgreSQL in {cluster.home} is full; make room, then try again."
+                )
             if started is not None and started.poll() is not None:
                 raise StoreUnavailable(
                     f"The embedded PostgreSQL ended while starting: {_last_words(cluster, said_before)} (log: {cluster.log})"
@@ -113,13 +120,19 @@ class EmbeddedServer:
 
 def answers(cluster: Cluster) -> bool:
     """Whether the server answers a query: a socket or a pid alone proves nothing."""
+    return _refusal(cluster) is None
+
+
+def _refusal(cluster: Cluster) -> str | None:
+    """Why the server does not answer, None if it does."""
     if not (cluster.sockets / SOCKET_NAME).exists():
-        return False
+        return "there is no socket"
     try:
         with _connect(cluster) as connection:
-            return connection.execute("SELECT 1").fetchone() == (1,)
-    except psycopg.OperationalError:
-        return False
+            connection.execute("SELECT 1")
+    except psycopg.OperationalError as error:
+        return str(error)
+    return None
 
 
 def _connect(cluster: Cluster) -> psycopg.Connection:

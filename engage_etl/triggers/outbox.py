@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 import dagster as dg
 
-from engage_etl.errors import EngageError, ImportEnded
+from engage_etl.errors import EngageError, ImportEnded, ReportMissing
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
@@ -101,4 +102,5 @@ def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueR
 def _give_up(store: Store, entry: Import, why: str) -> None:
     with store.engine.begin() as connection:
         mark_failed(connection, entry.import_id, ImportEnded(f"{entry.file}: {why}"))
-    finish_import(store, entry.import_id)
+    with suppress(ReportMissing):  # ``settle_ended`` tries it again and complains
+        finish_import(store, entry.import_id)

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import DatabaseError
+
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import
+from engage_etl.store.outages import is_server_outage, outage
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, ReportedProgress
 from engage_etl.triggers.runs import list_runs, process_tags, run_tags
 
-__all__ = ["list_runs", "run_imports"]
+__all__ = ["LOOK_AND_TRY_AGAIN", "list_runs", "run_imports"]
+
+LOOK_AND_TRY_AGAIN = "look at `engage-etl imports list`, and import the file again if it was not applied"
+"""What to do after an outage that may have come between a commit and its answer."""
 
 
 def run_imports(settings: Settings, entries: list[Import], progress: Progress | ReportedProgress) -> None:
-    """Run imports one after the other, each as a Dagster run of its own; how each went stands in the register."""
+    """Run imports one after the other, each as a Dagster run of its own; how each went stands in the register.
+
+    Raises:
+        StoreError: the server went away, or has no room for Dagster's own tables.
+    """
     job = import_definitions().resolve_job_def(IMPORT_CONTACTS)
-    with open_instance(settings) as instance:
+    with _storage_errors_as_ours(settings), open_instance(settings) as instance:
         for entry in entries:
             instance.add_dynamic_partitions(str(IMPORTS.name), [entry.import_id])
             job.execute_in_process(
@@ -28,3 +43,24 @@ def run_imports(settings: Settings, entries: list[Import], progress: Progress | 
                 # What went wrong stands in the register and in the event log; the terminal shows our sentence.
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
+
+
+@contextmanager
+def _storage_errors_as_ours(settings: Settings) -> Iterator[None]:
+    """Dagster's storage tries again without us, says so each time, and gives up with an error of its own."""
+    root = logging.getLogger()
+    root.addFilter(_is_no_retry)
+    try:
+        yield
+    except DagsterPostgresException as error:
+        raise outage(error.__cause__ or error, settings, LOOK_AND_TRY_AGAIN) from None
+    except DatabaseError as error:
+        if not is_server_outage(error):
+            raise
+        raise outage(error, settings, LOOK_AND_TRY_AGAIN) from None
+    finally:
+        root.removeFilter(_is_no_retry)
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Retrying failed database")

@@ -56,23 +56,18 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
     Raises:
         dagster.Failure: the stage ended with an error of ours, or the server or the disk did not play along.
     """
-    from sqlalchemy.exc import OperationalError
-
+    from engage_etl.settings import load_settings
     from engage_etl.stage_run import import_stage
+    from engage_etl.store.outages import OUTAGES, is_server_outage, outage
 
     try:
         with store.open() as opened, import_stage(opened, context.partition_key):
             yield StageRun(context.partition_key, opened)
     except EngageError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        sentence = f"The server of the store gave up ({reason}). Nothing is half done: materialize this stage again."
-        raise dg.Failure(description=sentence) from None
-    except OSError as error:
-        place = error.filename or "The data folder"
-        sentence = f"{place} cannot be read or written ({error.strerror}). Mend that and materialize this stage again."
-        raise dg.Failure(description=sentence, allow_retries=False) from None
+    except OUTAGES as error:
+        ended = outage(error, load_settings(), "materialize this stage again, or import the file again")
+        raise dg.Failure(description=str(ended), allow_retries=is_server_outage(error)) from None
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.TextMetadataValue:

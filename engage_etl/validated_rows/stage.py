@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sqlalchemy import func
 
@@ -34,15 +36,16 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
         return recorded
     if record is None:
         raise UsageError(f"The bytes of import {import_id} are not kept yet; materialize raw_file first.")
-    summary = validate(
-        open_kept_file(store, entry, record),
-        file=entry.file,
-        options=entry.import_options,
-        known_attributes=known,
-        folder=folder,
-        chunk_rows=store.settings.chunk_rows,
-        on_progress=on_progress,
-    )
+    with _unfinished_files_removed(folder):
+        summary = validate(
+            open_kept_file(store, entry, record),
+            file=entry.file,
+            options=entry.import_options,
+            known_attributes=known,
+            folder=folder,
+            chunk_rows=store.settings.chunk_rows,
+            on_progress=on_progress,
+        )
     with store.engine.begin() as connection:
         void_plan(connection, import_id)
         update_import(
@@ -56,6 +59,17 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
             validated_at=func.clock_timestamp(),
         )
     return summary
+
+
+@contextmanager
+def _unfinished_files_removed(folder: Path) -> Iterator[None]:
+    """Leave nothing of a validation that ends with an error: it may be that the disk is full."""
+    try:
+        yield
+    except BaseException:
+        for unfinished in folder.glob("*.part"):
+            unfinished.unlink(missing_ok=True)
+        raise
 
 
 def open_kept_file(store: Store, entry: Import, record: ImportFile) -> RecordReader:

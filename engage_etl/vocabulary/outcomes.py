@@ -67,3 +67,8 @@ class Status(StrEnum):
     def is_final(self) -> bool:
         """Whether the import is frozen: re-running a stage reports what is recorded (R30)."""
         return self in (Status.APPLIED, Status.REVERTED)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the import has come to an end, so that there is something to report (R39)."""
+        return self in (Status.APPLIED, Status.FAILED, Status.STOPPED, Status.REVERTED)

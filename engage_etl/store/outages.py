@@ -1,0 +1,64 @@
+"""Outages: a disk that is full, a server that went away, a folder that cannot be written; no fault of a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import psycopg
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from engage_etl.errors import DataFolderUnusable, DiskFull, StoreError, StoreUnavailable
+from engage_etl.settings import Settings
+
+OUTAGES = (OSError, OperationalError, psycopg.OperationalError)
+"""Errors of the file system; of the server, as SQLAlchemy wraps them and as COPY raises them."""
+
+NO_ROOM = os.strerror(errno.ENOSPC)
+"""How the system says that a disk is full; the embedded server speaks English, and so does this process by default."""
+
+_DISK_FULL = "53100"
+
+
+def is_server_outage(error: BaseException) -> bool:
+    """Whether an error says that the server went away or cannot go on."""
+    if isinstance(error, (OperationalError, psycopg.OperationalError)):
+        return True
+    # What psycopg2 raises when the connection ends under it has no class of its own.
+    return isinstance(error, DatabaseError) and error.connection_invalidated
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that there is no room on the disk, ours or the server's."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # Dagster's tables are reached through psycopg2, which calls it otherwise; a connection that fails has no code.
+    raised = getattr(error, "orig", error)
+    codes = (getattr(raised, "sqlstate", None), getattr(raised, "pgcode", None))
+    return _DISK_FULL in codes or NO_ROOM in str(raised)
+
+
+def outage(error: BaseException, settings: Settings, again: str) -> StoreError:
+    """An outage as an error of ours. again: what to do when it is over, as the end of a sentence."""
+    what = cause(error, settings)
+    sentence = f"{what[0].upper()}{what[1:]}. Nothing is half done: {remedy(error)}, then {again}."
+    if is_disk_full(error):
+        return DiskFull(sentence)
+    return DataFolderUnusable(sentence) if isinstance(error, OSError) else StoreUnavailable(sentence)
+
+
+def cause(error: BaseException, settings: Settings) -> str:
+    """What an outage is, as the part of a sentence: ``the disk with the data folder /data is full``."""
+    if isinstance(error, OSError):
+        if is_disk_full(error):
+            return f"the disk with the data folder {settings.root} is full"
+        return f"{error.filename or f'the data folder {settings.root}'} cannot be read or written ({error.strerror})"
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    if is_disk_full(error):
+        return f"the disk of the PostgreSQL server is full ({reason})"
+    return f"the PostgreSQL server gave up ({reason})"
+
+
+def remedy(error: BaseException) -> str:
+    """What people have to do about it first, as the part of a sentence."""
+    return "make room" if is_disk_full(error) else "mend that"
