@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,7 @@ from engage_etl.errors import StoreUnavailable, UsageError
 from engage_etl.store import cluster as cluster_module
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, locate_cluster
 from engage_etl.store.embedded import EmbeddedServer
+from engage_etl_tests.scenarios.service import wait_for
 
 START = (
     "import sys; sys.path[:] = eval(sys.argv[2]); from pathlib import Path\n"
@@ -87,7 +89,8 @@ def works(folder: Path) -> Cluster:
 
 def kill(*processes: psutil.Process) -> None:
     for process in processes:
-        process.send_signal(signal.SIGKILL)
+        with suppress(psutil.NoSuchProcess):  # a child of the server may have gone with it
+            process.send_signal(signal.SIGKILL)
     psutil.wait_procs(list(processes), timeout=20)
 
 
@@ -160,6 +163,18 @@ def test_after_a_kill_while_a_client_is_connected(folder: Path, cluster: Cluster
     kill(postmaster(cluster))
     assert works(folder)
     connection.close()
+
+
+def test_the_statement_of_a_client_that_is_gone_ends_within_seconds(cluster: Cluster) -> None:
+    """Or the locks of an import that was killed would be held until its statement has ended."""
+    running = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+    client = ask(cluster)
+    with ask(cluster) as connection:
+        connection.autocommit = True
+        pid = client.info.backend_pid
+        client.pgconn.send_query(b"SELECT pg_sleep(600)")
+        client.pgconn.finish()
+        wait_for("the end of a statement", lambda: connection.execute(running, [pid]).fetchone() is None or None)
 
 
 def test_after_a_kill_that_a_frozen_backend_outlives(folder: Path, cluster: Cluster) -> None:
