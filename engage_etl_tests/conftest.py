@@ -34,6 +34,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[SERVER_FOLDER] = folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that takes as long as hundreds of others begins first: the other workers have enough to do meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The process that made the folder stops the server and removes it."""
     if hasattr(config, "workerinput") or SERVER_FOLDER not in os.environ:
@@ -51,7 +56,12 @@ def _server(folder: Path) -> EmbeddedServer:
 @pytest.fixture(scope="session")
 def server() -> str:
     """The address of the server without database, with a migrated template database on it."""
-    cluster = _server(Path(os.environ[SERVER_FOLDER])).ensure_running()
+    return with_template(_server(Path(os.environ[SERVER_FOLDER])))
+
+
+def with_template(embedded: EmbeddedServer) -> str:
+    """Start a server, with a migrated template database on it; returns the folder of its sockets."""
+    cluster = embedded.ensure_running()
     address = f"host={cluster.sockets} user={ROLE}"
     with psycopg.connect(f"{address} dbname=postgres", autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")
@@ -73,11 +83,13 @@ def _url(sockets: str, database: str) -> str:
 def settings(server: str, tmp_path: Path) -> Iterator[Settings]:
     """The settings of an installation with an empty store of its own."""
     name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
-    with psycopg.connect(f"host={server} user={ROLE} dbname=postgres", autocommit=True) as connection:
+    address = f"host={server} user={ROLE} dbname=postgres"
+    with psycopg.connect(address, autocommit=True) as connection:
         # Copying files takes a fifth of the time of writing them to the log.
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(copy.format(name, sql.Identifier(TEMPLATE)))
-        yield Settings(data_dir=tmp_path / "data", database_url=_url(server, name._obj[0]))
+    yield Settings(data_dir=tmp_path / "data", database_url=_url(server, name._obj[0]))
+    with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 

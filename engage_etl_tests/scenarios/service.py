@@ -25,13 +25,13 @@ RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } 
 LONGEST = 150.0
 
 
-def wait_for(what: str, look: Callable[[], Found | None]) -> Found:
+def wait_for(what: str, look: Callable[[], Found | None], *, pause: float = 0.2) -> Found:
     """Look again and again until there is something to see; a limit in time ends a test that hangs."""
     deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
         if (found := look()) is not None:
             return found
-        time.sleep(0.2)
+        time.sleep(pause)
     raise AssertionError(f"waited {LONGEST:g} s in vain for {what}")
 
 

@@ -1,0 +1,40 @@
+"""R30: killed at any moment of any stage and run again, an import leaves what an undisturbed one leaves, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engage_etl.settings import Settings
+from engage_etl.store.cluster import ROLE
+from engage_etl_tests.importing import Importing
+from engage_etl_tests.scenarios.forking import NAMES, Forking, forking
+from engage_etl_tests.scenarios.striking import struck, undisturbed
+
+IN_TIME, BEFORE_A_STATEMENT = 15, 5
+"""Twenty moments for each stage, a quarter of them tied to statements and commits."""
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Forking]:
+    with forking() as started:
+        yield started
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Chunks so small that stage files are written in several steps."""
+    return settings.model_copy(update={"chunk_rows": 50})
+
+
+@pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
+def test_killed(importing: Importing, server: str, process: Forking, tmp_path: Path, number: int) -> None:
+    whole = undisturbed(importing, process, f"host={server} user={ROLE}", tmp_path / "copy", number)
+    for moment in whole.moments(in_time=IN_TIME, before_a_statement=BEFORE_A_STATEMENT):
+        with struck(whole, process, tmp_path / "copy", moment) as (settings, ending):
+            assert ending.error is None, ending.error
+            whole.demand_all_or_nothing(settings)
+            process.run_whole(settings, whole.prepared.import_id)
+            whole.demand_equal(settings)
