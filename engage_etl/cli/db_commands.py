@@ -12,7 +12,10 @@ from engage_etl.cli.output import errors_as_sentences, print_json, result_consol
 
 app = typer.Typer(no_args_is_help=True)
 
-_AT_NEXT_START = "The server takes them up when it starts: run `engage-etl db stop`; the next command starts it again."
+_AT_NEXT_START = (
+    "What you did not set yourself is taken up when the server starts: run `engage-etl db stop`, and the next command "
+    "starts it again."
+)
 _EXTERNAL = "Imports work as it is; docs/server-settings.md says what each setting is for. Set them with ALTER SYSTEM."
 
 
