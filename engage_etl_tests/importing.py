@@ -11,12 +11,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.errors import FileError
 from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
-from engage_etl.stage_run import finish_import, import_stage
+from engage_etl.stage_run import apply_and_finish, import_stage
 from engage_etl.store.contacts import find_contacts
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import create_group
@@ -26,7 +25,7 @@ from engage_etl.validated_rows.stage import validate_rows
 from engage_etl.vocabulary.options import ImportOptions
 
 GROUP = "Newsletter"
-STAGES = (archive_raw_file, validate_rows, make_plan, apply_updates)
+STAGES = (archive_raw_file, validate_rows, make_plan, apply_and_finish)
 Row = tuple[int, str, str | None]
 
 
@@ -62,10 +61,7 @@ class Importing:
         for stage in stages:
             with import_stage(self.store, import_id):
                 stage(self.store, import_id)
-        entry = self.entry(import_id)
-        if stages == STAGES:
-            finish_import(self.store, import_id)
-        return entry
+        return self.entry(import_id)
 
     def __call__(self, content: str | bytes | Path, *, name: str = "contacts.csv", **options: Any) -> Import:
         """Import a file to its end."""

@@ -122,7 +122,7 @@ def test_a_conflict_that_a_new_plan_does_not_mend_is_no_conflict(
     """It is an error of ours, which nobody should wait for."""
     attempts = []
 
-    def write_twice(connection: Connection, plan: PlanInput) -> None:
+    def write_twice(connection: Connection, plan: PlanInput, _: object) -> None:
         attempts.append(plan.import_id)
         for _ in range(2):
             connection.execute(text("INSERT INTO engage.contact (email, email_key) VALUES ('z@x.org', 'z@x.org')"))

@@ -25,7 +25,7 @@ import psutil
 from sqlalchemy import event
 
 from engage_etl.settings import Settings
-from engage_etl.stage_run import finish_import, import_stage
+from engage_etl.stage_run import import_stage
 from engage_etl.store.cluster import locate_cluster
 from engage_etl.store.engine import Store, open_store
 from engage_etl_tests.importing import STAGES
@@ -216,8 +216,6 @@ def _run(store: Store, order: Order) -> None:
         if stage.__name__ in order.stages:
             with import_stage(store, order.import_id):
                 stage(store, order.import_id)  # type: ignore[operator]
-                if stage is STAGES[-1]:
-                    finish_import(store, order.import_id)
 
 
 class _Counting:
