@@ -126,7 +126,7 @@ ADVICE = (
 SESSION = (
     Advice(
         "work_mem",
-        _always("64MB"),
+        _always("128MB"),
         "Joins of a large file stay in memory; at 8MB half a million rows wrote 1.7 GB of temporary files.",
     ),
     Advice(
