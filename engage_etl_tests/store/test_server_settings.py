@@ -129,7 +129,7 @@ def test_every_session_has_room_for_its_joins_but_the_address_has_the_last_word(
     from engage_etl.store.engine import open_store
 
     assert settings.database_url is not None
-    for added, expected in (("", "64MB"), ("&options=-c%20work_mem%3D128MB", "128MB")):
+    for added, expected in (("", "128MB"), ("&options=-c%20work_mem%3D96MB", "96MB")):
         given = settings.model_copy(update={"database_url": settings.database_url + added})
         with open_store(given) as store, store.engine.connect() as connection:
             assert connection.scalar(text("SHOW work_mem")) == expected
