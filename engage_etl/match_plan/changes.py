@@ -90,7 +90,7 @@ def identifier_change() -> ColumnElement[Any]:
 
 def joined_members(*members: ColumnElement[Any]) -> ColumnElement[Any]:
     """Members of a JSON object one after the other; null where all are."""
-    return func.nullif(func.concat_ws(",", *members), "", type_=Text)
+    return func.nullif(func.concat_ws(",", *members), "", type_=Text) if members else cast(null(), Text)
 
 
 def as_object(members: ColumnElement[Any]) -> ColumnElement[Any]:

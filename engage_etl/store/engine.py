@@ -10,10 +10,11 @@ import psycopg
 from sqlalchemy import URL, Engine, create_engine, literal, make_url, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, UsageError
+from engage_etl.errors import DiskFull, SchemaMismatch, ServerTooOld, StoreError, StoreUnavailable, UsageError
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.outages import is_disk_full
 from engage_etl.store.partitions import MONTHS_NEEDED, make_partitions
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
 from engage_etl.store.server_check import Difference, find_differences
@@ -283,7 +284,9 @@ def _check_schema(engine: Engine, settings: Settings) -> None:
     upgrade(engine)
 
 
-def _unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
+def _unavailable(url: URL, error: SQLAlchemyError) -> StoreError:
+    if is_disk_full(error):
+        return DiskFull(f"The disk of the PostgreSQL server at {_place(url)} is full; make room, then try again.")
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if url.password is not None:
         reason = reason.replace(str(url.password), "***")
