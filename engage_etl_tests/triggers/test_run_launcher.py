@@ -50,7 +50,7 @@ class Listener(threading.Thread):
     """In place of the run server: says which process it is and keeps what it is told."""
 
     def __init__(self, instance: dg.DagsterInstance, address: Path, says: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.instance, self.says, self.told = instance, says, ""
         self.tags: list[Any] = []
         self.listening = socket.socket(socket.AF_UNIX)
@@ -58,7 +58,8 @@ class Listener(threading.Thread):
         self.listening.listen()
 
     def run(self) -> None:
-        connection, _ = self.listening.accept()
+        with self.listening:
+            connection, _ = self.listening.accept()
         with connection, connection.makefile("rw", encoding="utf-8") as lines:
             lines.write(self.says)
             lines.flush()
