@@ -154,9 +154,9 @@ def old_store(unmigrated: Settings) -> Settings:
 
 
 def contents(settings: Settings) -> list[Any]:
-    """Plans and history as they are, but for the day of the plan."""
+    """Plans and history as they are, but for what a plan has had only since then."""
     engine = connect_engine(settings)
-    columns = [column for column in plan_row.columns if column.name != "planned_on"]
+    columns = [column for column in plan_row.columns if column.name not in ("planned_on", "is_vacated")]
     with engine.connect() as connection:
         plans = connection.execute(select(*columns).order_by(plan_row.c.import_id, plan_row.c.row)).all()
         history = connection.execute(select(contact_change).order_by(contact_change.c.change_id)).all()
