@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from engage_etl.settings import Settings
 from engage_etl.store.imports import list_imports
@@ -41,6 +44,11 @@ def _wait(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def _has_plan(importing: Importing) -> bool:
+    with importing.store.engine.connect() as connection:
+        return any(entry.status is Status.PLANNED for entry in list_imports(connection))
+
+
 def _start(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
     """A command that hears Ctrl-C: where tests run in the background of a shell, children inherit that it is ignored."""
     code = (
@@ -51,15 +59,11 @@ def _start(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def test_ctrl_c_ends_all_files_and_says_so(importing: Importing, settings: Settings, files: list[Path]) -> None:
-    def waits_to_apply() -> bool:
-        with importing.store.engine.connect() as connection:
-            return any(entry.status is Status.PLANNED for entry in list_imports(connection))
-
     with importing.store.engine.begin() as writing:
         writing.exec_driver_sql(OTHER_WRITER)
         process = _start(settings, _command(files))
         try:
-            _wait(waits_to_apply)
+            _wait(lambda: _has_plan(importing))
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=60)
         finally:
@@ -84,6 +88,48 @@ def test_a_store_kept_busy_is_a_sentence(
     assert "others have been writing contacts" in ended.json["error"]["message"]
     shown = engage_etl(settings, "imports", "show", ended.json["import_id"], "--json").json
     assert shown == ended.json
+
+
+@pytest.fixture
+def own_dagster(settings: Settings) -> Iterator[Settings]:
+    """An installation whose Dagster shares its database with no other test."""
+    own = settings.model_copy(update={"dagster_database": f"dagster_{uuid.uuid4().hex[:12]}"})
+    yield own
+    with _as_administrator(own) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(own.dagster_database)))
+
+
+def _as_administrator(settings: Settings) -> psycopg.Connection:
+    assert settings.database_url is not None
+    return psycopg.connect(settings.database_url, dbname="postgres", autocommit=True)
+
+
+def test_a_server_that_goes_away_is_a_sentence(importing: Importing, own_dagster: Settings, files: list[Path]) -> None:
+    databases = [str(importing.store.engine.url.database), own_dagster.dagster_database]
+    with importing.store.engine.begin() as writing, _as_administrator(own_dagster) as server:
+        writing.exec_driver_sql(OTHER_WRITER)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "engage_etl.cli.main", *_command(files)],
+            env=environment(own_dagster),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            _wait(lambda: _has_plan(importing))
+            writing.rollback()
+            for name in databases:
+                refuse = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
+                server.execute(refuse)
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)", [databases]
+            )
+            out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"Traceback" not in err and b"Retrying" not in err
+    assert json.loads(out)["error"]["code"] == "store_unavailable"
+    message = json.loads(out)["error"]["message"]
+    assert message.startswith("first.csv: The PostgreSQL server gave up (") and "`engage-etl imports list`" in message
+    importing.store.dispose()
 
 
 def test_an_error_that_nobody_foresaw_keeps_its_details(

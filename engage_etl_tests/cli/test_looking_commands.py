@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,22 @@ def test_contacts_show_finds_by_each_key(importing: Importing, settings: Setting
     assert [contact["contact_id"] for contact in by_number] == [found[0]["contact_id"]]
     assert len(engage_etl(settings, "contacts", "show", "--identifier", "007", "--json").json) == 2
     assert engage_etl(settings, "contacts", "show", "--identifier", "7", "--json").json == []
+
+
+def test_imports_report_writes_a_report_anew(importing: Importing, settings: Settings) -> None:
+    entry = importing.seed(SEED)
+    folder = settings.report_dir(entry.import_id)
+    written = {file.name: file.read_bytes() for file in folder.iterdir()}
+    shutil.rmtree(folder)
+    ended = engage_etl(settings, "imports", "report", entry.import_id)
+    assert (ended.code, ended.out) == (0, f"{folder}\n")
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == written
+
+
+def test_an_import_on_its_way_has_no_report_yet(importing: Importing, settings: Settings) -> None:
+    entry = importing.plan(SEED)
+    ended = engage_etl(settings, "imports", "report", entry.import_id)
+    assert ended.code == 2 and "is planned; its report is written when it has ended" in ended.err
 
 
 def test_contacts_show_wants_exactly_one_key(store: Store, settings: Settings) -> None:
