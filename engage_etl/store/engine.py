@@ -10,10 +10,11 @@ import psycopg
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from engage_etl.errors import SchemaMismatch, ServerTooOld, StoreUnavailable, UsageError
+from engage_etl.errors import DiskFull, SchemaMismatch, ServerTooOld, StoreError, StoreUnavailable, UsageError
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.outages import is_disk_full
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
 
 OLDEST_SERVER = 15
@@ -247,10 +248,12 @@ def _check_schema(engine: Engine, settings: Settings) -> None:
     upgrade(engine)
 
 
-def _unavailable(url: URL, error: SQLAlchemyError) -> StoreUnavailable:
+def _unavailable(url: URL, error: SQLAlchemyError) -> StoreError:
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if url.password is not None:
         reason = reason.replace(str(url.password), "***")
+    if is_disk_full(error):
+        return DiskFull(f"The disk of the server at {_place(url)} is full ({reason}); make room, then try again.")
     return StoreUnavailable(
         f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
     )
