@@ -285,11 +285,11 @@ def _check_schema(engine: Engine, settings: Settings) -> None:
 
 
 def _unavailable(url: URL, error: SQLAlchemyError) -> StoreError:
-    if is_disk_full(error):
-        return DiskFull(f"The disk of the PostgreSQL server at {_place(url)} is full; make room, then try again.")
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if url.password is not None:
         reason = reason.replace(str(url.password), "***")
+    if is_disk_full(error):
+        return DiskFull(f"The disk of the server at {_place(url)} is full ({reason}); make room, then try again.")
     return StoreUnavailable(
         f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
     )

@@ -17,6 +17,7 @@ from engage_etl.errors import DiskFull
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.engine import open_store
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.comparing import contacts_of, everything, temporary_relations
@@ -25,8 +26,12 @@ from engage_etl_tests.scenarios.service import wait_for
 from engage_etl_tests.scenarios.small_disk import SmallDisk, small_disk
 
 pytestmark = pytest.mark.scenario
-KINDS = 300  # twelve rows each
-ALMOST_FULL = 512 * 1024  # whoever connects may have to write 150 kB first
+KINDS = 800
+"""Twelve rows of each: too many for what is left."""
+
+ALMOST_FULL = 1024 * 1024
+"""Bytes that are left: enough for the files that the server needs for a new connection now and then."""
+
 OTHER_WRITER = "LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE"
 PLANNED = "SELECT 1 FROM engage.import_register WHERE status = 'planned'"
 
@@ -115,7 +120,7 @@ def test_no_room_to_apply(
     check_again(importing, prepared, full, contacts)
 
 
-def test_an_embedded_server_that_has_no_room_to_answer_is_not_waited_for() -> None:
+def test_a_server_that_has_no_room_to_answer_is_not_waited_for() -> None:
     with small_disk(128) as disk:
         embedded = EmbeddedServer(disk.folder / "data", shared_buffers="32MB", fsync=False)
         cluster = embedded.ensure_running()
@@ -131,6 +136,10 @@ def test_an_embedded_server_that_has_no_room_to_answer_is_not_waited_for() -> No
                 DiskFull, match=r"^The disk of the embedded PostgreSQL in .* is full; make room, then try"
             ):
                 embedded.ensure_running()
+            with pytest.raises(
+                DiskFull, match=r"^The disk of the server at .* is full \(.*\); make room, then try again"
+            ):
+                open_store(Settings(database_url=f"postgresql://{ROLE}@/postgres?host={cluster.sockets}"))
             disk.make_room()
             assert embedded.ensure_running() == cluster
         finally:
