@@ -43,7 +43,12 @@ class Settings(BaseSettings):
     max_expansion_ratio: int = Field(
         200, ge=2, description="How many times its compressed size a file may expand to, past 10 MiB (R26)."
     )
-    sensor_interval: int = Field(2, ge=1, description="Seconds between two looks at the drop folders.")
+    sensor_interval: int = Field(
+        2,
+        ge=1,
+        description="Least seconds between the beginnings of two looks at the drop folders; Dagster begins one every five "
+        "seconds at best, and each goes on for 4.5 seconds while no file arrives.",
+    )
     settle_time: float = Field(
         1.0, ge=0, description="Seconds that a dropped file must have stopped growing before it is taken."
     )
