@@ -103,9 +103,13 @@ def test_under_plain_dagster_dev_dagster_starts_the_run(instance: dg.DagsterInst
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
+    # Where tests run in the background, Ctrl-C is ignored, and so it would be by what they start.
+    waiting = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); print(flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", waiting], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as started:
+        assert started.stdout is not None
+        started.stdout.readline()
         yield started
         started.kill()
 
