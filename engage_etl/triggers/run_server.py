@@ -44,7 +44,9 @@ _NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; then wait until the runs at work have ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: a program that was started in the background of a shell inherits that it is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt), socket.socket(fileno=int(sys.argv[1])) as listening:
         os.environ.update(_NO_THREADS)
         with quick_loading():
