@@ -34,6 +34,7 @@ from engage_etl.match_plan.stage import PlanInput
 from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.statistics import analyze
 from engage_etl.store.tables import (
+    KEY_COLUMNS,
     contact,
     contact_change,
     custom_attribute,
@@ -53,9 +54,6 @@ _writing_row = Table(
     postgresql_on_commit="DROP",
 )
 """The rows of the plan that write, apart from all other plans: PostgreSQL knows how many they are, and joins well."""
-
-_KEYS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
-"""For each address the column with its comparison form (R13)."""
 
 MANY_NEW_CONTACTS = 10_000
 _EMPTY = literal({}, JSONB)
@@ -103,7 +101,7 @@ def _vacate_addresses(connection: Connection) -> None:
     A plain unique index judges each row as it is written, so that two contacts could not swap addresses otherwise.
     """
     row = _writing_row.c
-    for field, key in _KEYS.items():
+    for field, key in KEY_COLUMNS.items():
         after = _after(_writing_row, field)
         is_other = row[key].is_not(None) if key != field else true()  # not merely spelled otherwise (R13)
         vacated = select(row.contact_id).where(
@@ -128,7 +126,7 @@ def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
     }
     for field in ("email", "mobile_number"):
         if field in fields:
-            values[_KEYS[field]] = _key_after(field)
+            values[KEY_COLUMNS[field]] = _key_after(field)
     if any(field.startswith(CUSTOM) for field in fields):
         values["custom"] = case(
             (row.custom.is_not(None), _overlaid(contact.c.custom, row.custom)), else_=contact.c.custom
@@ -142,7 +140,7 @@ def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
 
 def _key_after(field: str) -> ColumnElement[Any]:
     """The comparison form of an address after the change: the plan has it where it is another one (R13)."""
-    key, row = _KEYS[field], _writing_row.c
+    key, row = KEY_COLUMNS[field], _writing_row.c
     is_cleared = and_(row.changes.has_key(field), _after(_writing_row, field).is_(None))
     return case((is_cleared, null()), else_=func.coalesce(row[key], contact.c[key]))
 

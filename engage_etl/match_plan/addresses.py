@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from engage_etl.match_plan.messages import masked, sentence
-from engage_etl.match_plan.working_tables import KEY_COLUMNS, address_rejection, row_change, taken_address
+from engage_etl.match_plan.working_tables import address_rejection, row_change, taken_address
 from engage_etl.store.statistics import analyze
-from engage_etl.store.tables import contact
+from engage_etl.store.tables import KEY_COLUMNS, contact
 from engage_etl.vocabulary.attributes import ADDRESSES
 from engage_etl.vocabulary.choices import UpdateRule
 from engage_etl.vocabulary.options import ImportOptions

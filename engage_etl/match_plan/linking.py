@@ -5,9 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, select, true, union_all, update
 
 from engage_etl.match_plan.working_tables import decision, staged_row
-from engage_etl.store.tables import contact
-
-_KEYS = ("email_key", "mobile_key", "app_alias")
+from engage_etl.store.tables import KEY_COLUMNS, contact
 
 
 def link_unidentified(connection: Connection) -> None:
@@ -22,7 +20,7 @@ def link_unidentified(connection: Connection) -> None:
             .join_from(staged_row, decision, decision.c.row == staged_row.c.row)
             .join(contact, contact.c[key] == staged_row.c[key])
             .where(decision.c.reason.is_(None), decision.c.contact_id.is_(None), contact.c.identifier.is_(None))
-            for key in _KEYS
+            for key in KEY_COLUMNS.values()
         )
     ).subquery("held")
     of_row = (

@@ -29,7 +29,7 @@ from engage_etl.match_plan.linking import link_unidentified
 from engage_etl.match_plan.messages import IDENTIFIER_SHOWN, sentence
 from engage_etl.match_plan.working_tables import decision, staged_row
 from engage_etl.store.statistics import analyze
-from engage_etl.store.tables import contact
+from engage_etl.store.tables import KEY_COLUMNS, contact
 from engage_etl.vocabulary.attributes import ADDRESSES, IDENTIFIER
 from engage_etl.vocabulary.options import Duplicates, ImportOptions
 from engage_etl.vocabulary.outcomes import Reason
@@ -39,12 +39,7 @@ IDS_NAMED = 20
 
 _DECIDED = ["row", "contact_id", "reason", "message", "is_linked"]
 
-MATCHED_ON = {
-    IDENTIFIER: contact.c.identifier,
-    "email": contact.c.email_key,
-    "mobile_number": contact.c.mobile_key,
-    "app_alias": contact.c.app_alias,
-}
+MATCHED_ON = {IDENTIFIER: contact.c.identifier} | {field: contact.c[key] for field, key in KEY_COLUMNS.items()}
 """What a row is matched on, and the column that is compared (R1, R3, R13)."""
 
 

@@ -36,9 +36,9 @@ from engage_etl.match_plan.changes import (
 )
 from engage_etl.match_plan.messages import sentence
 from engage_etl.match_plan.near_misses import near_miss_hint
-from engage_etl.match_plan.working_tables import KEY_COLUMNS, decision, near_miss, row_change, staged_row
+from engage_etl.match_plan.working_tables import decision, near_miss, row_change, staged_row
 from engage_etl.store.statistics import analyze
-from engage_etl.store.tables import contact, membership
+from engage_etl.store.tables import KEY_COLUMNS, contact, membership
 from engage_etl.vocabulary.attributes import ADDRESSES, Attribute
 from engage_etl.vocabulary.options import ImportOptions
 

@@ -7,10 +7,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from engage_etl.store.tables import KEY_COLUMNS
 from engage_etl.vocabulary.attributes import ATTRIBUTES
-
-KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
-"""For each address the column with its comparison form, in the store and in the working tables (R13)."""
 
 _WORKING = MetaData()
 

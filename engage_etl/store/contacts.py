@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, select
 
 from engage_etl.store.custom_attributes import Scope, known_attributes
-from engage_etl.store.tables import contact, contact_change, contact_group, membership
+from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, contact_group, membership
 from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header, member_header
 from engage_etl.vocabulary.comparison import comparison_form
 
-_KEY_COLUMNS = {"email": contact.c.email_key, "mobile_number": contact.c.mobile_key, "app_alias": contact.c.app_alias}
 _LARGEST_ID = 2**63 - 1
 _ROWS_AT_A_TIME = 5_000
 
@@ -20,7 +19,7 @@ _ROWS_AT_A_TIME = 5_000
 def by_address(field: str, value: str) -> ColumnElement[bool]:
     """The contact that holds an address, compared as R13 says."""
     address = next(address for address in ADDRESSES if address.field == field)
-    return _KEY_COLUMNS[field] == comparison_form(address.kind, value)
+    return contact.c[KEY_COLUMNS[field]] == comparison_form(address.kind, value)
 
 
 def by_identifier(value: str) -> ColumnElement[bool]:
