@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
 from engage_etl.raw_file.settling import settle_file
-from engage_etl.reports.report import drafted_report, write_report
+from engage_etl.reports.report import report_around, write_report
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
 from engage_etl.store.outages import OUTAGES, cause, remedy
@@ -54,9 +54,8 @@ def apply_and_finish(store: Store, import_id: str) -> None:
     """
     applied = None
     try:
-        with drafted_report(store, import_id) as draft:
+        with report_around(store, import_id):
             applied = apply_updates(store, import_id)
-            draft.complete()
     except OUTAGES as error:
         if applied is None:
             raise

@@ -63,6 +63,3 @@ def as_text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-__all__ = ["CHANGES_HEADER", "as_text", "field_order", "write_changes"]

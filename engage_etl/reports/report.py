@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,65 +39,43 @@ def write_report(store: Store, import_id: str) -> Path:
     no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
     have changed.
     """
-    with drafted_report(store, import_id) as draft:
-        draft.complete()
+    with report_around(store, import_id):
+        pass
     return store.settings.report_dir(import_id)
 
 
 @contextmanager
-def drafted_report(store: Store, import_id: str) -> Iterator[Draft]:
-    """Write the row files of an import already while its plan is applied; the report is there once it is completed.
+def report_around(store: Store, import_id: str) -> Iterator[None]:
+    """Write the report of an import around the block that applies its plan: the row files meanwhile, the rest after it.
 
-    If the block fails, or does not complete the report, an earlier one stays as it is.
+    If the block fails, an earlier report stays as it is.
     """
-    folder = store.settings.report_dir(import_id)
-    with replaced_folder(folder) as aside, ThreadPoolExecutor(1) as thread:
-        draft = Draft(store, import_id, aside, thread)
-        yield draft
-        draft.demand_complete()
-    with store.engine.begin() as connection:
-        update_import(connection, import_id, report=_relative(store, import_id))
-
-
-class Draft:
-    """A report that is being written. folder: where it is until it is complete."""
-
-    def __init__(self, store: Store, import_id: str, folder: Path, thread: Executor) -> None:
-        self._store, self._import_id, self._folder = store, import_id, folder
-        self._planned = self._entry()
-        self._row_files = thread.submit(self._write_row_files, self._planned)
-        self._is_complete = False
-
-    def complete(self) -> None:
-        """Write what is lacking, now that the import has ended; the row files again, if they are of another plan."""
-        self._row_files.result()
-        entry = self._entry()
-        if entry.plan_hash != self._planned.plan_hash:
-            self._write_row_files(entry)
+    planned = _entry(store, import_id)
+    with replaced_folder(store.settings.report_dir(import_id)) as aside, ThreadPoolExecutor(1) as thread:
+        row_files = thread.submit(_write_row_files, store, planned, aside)
+        yield
+        row_files.result()
+        entry = _entry(store, import_id)
+        if entry.plan_hash != planned.plan_hash:  # it was planned again on drift
+            _write_row_files(store, entry, aside)
         if entry.planned_at is not None:
-            write_changes(self._store, self._folder / "changes.csv", self._import_id)
-        _write_summary(self._folder / "summary.json", replace(entry, report=_relative(self._store, self._import_id)))
-        self._is_complete = True
-
-    def demand_complete(self) -> None:
-        """Raise an error if nobody completed the report: it must not take the place of an earlier one."""
-        if not self._is_complete:
-            raise RuntimeError("the report is not complete")
-
-    def _entry(self) -> Import:
-        with self._store.engine.connect() as connection:
-            return find_import(connection, self._import_id)
-
-    def _write_row_files(self, entry: Import) -> None:
-        with self._store.engine.connect() as connection:
-            record = find_file(connection, self._import_id)
-        if record is not None and entry.validated_at is not None:
-            rows = _reported_rows(self._store, entry, record)
-            write_row_files(self._folder, rows, _row_format(self._store, record))
+            write_changes(store, aside / "changes.csv", import_id)
+        entry = replace(entry, report=store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix())
+        _write_summary(aside / "summary.json", entry)
+    with store.engine.begin() as connection:
+        update_import(connection, import_id, report=entry.report)
 
 
-def _relative(store: Store, import_id: str) -> str:
-    return store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix()
+def _entry(store: Store, import_id: str) -> Import:
+    with store.engine.connect() as connection:
+        return find_import(connection, import_id)
+
+
+def _write_row_files(store: Store, entry: Import, folder: Path) -> None:
+    with store.engine.connect() as connection:
+        record = find_file(connection, entry.import_id)
+    if record is not None and entry.validated_at is not None:
+        write_row_files(folder, _reported_rows(store, entry, record), _row_format(store, record))
 
 
 def _write_summary(path: Path, entry: Import) -> None:
