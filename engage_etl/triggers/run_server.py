@@ -14,9 +14,13 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 from engage_etl.loading import quick_loading
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 _LOADED = (
     "dagster._cli",
@@ -44,15 +48,21 @@ _NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_
 
 def main() -> None:
     """Serve until SIGINT or SIGTERM; then wait until the runs at work have ended."""
-    # SIGINT too: a program that was started in the background of a shell inherits that it is ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    # While it loads there is nothing to see to, and what is loaded may turn an interrupt into an error of its own.
+    _on_signals(signal.SIG_DFL)
+    os.environ.update(_NO_THREADS)
+    with quick_loading():
+        load()
     with suppress(KeyboardInterrupt), socket.socket(fileno=int(sys.argv[1])) as listening:
-        os.environ.update(_NO_THREADS)
-        with quick_loading():
-            load()
+        _on_signals(signal.default_int_handler)
         _serve(listening)
     _wait_for_runs()
+
+
+def _on_signals(handler: Handler) -> None:
+    """SIGINT too: a program that was started in the background of a shell inherits that it is ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 def load() -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from engage_etl.store.imports import list_imports
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import GROUP, Importing
+from engage_etl_tests.own_dagster import own_dagster
 
 pytestmark = pytest.mark.scenario
 OTHER_WRITER = "LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE"
@@ -91,12 +91,10 @@ def test_a_store_kept_busy_is_a_sentence(
 
 
 @pytest.fixture
-def own_dagster(settings: Settings) -> Iterator[Settings]:
+def apart(settings: Settings) -> Iterator[Settings]:
     """An installation whose Dagster shares its database with no other test."""
-    own = settings.model_copy(update={"dagster_database": f"dagster_{uuid.uuid4().hex[:12]}"})
-    yield own
-    with _as_administrator(own) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(own.dagster_database)))
+    with own_dagster(settings) as own:
+        yield own
 
 
 def _as_administrator(settings: Settings) -> psycopg.Connection:
@@ -104,13 +102,13 @@ def _as_administrator(settings: Settings) -> psycopg.Connection:
     return psycopg.connect(settings.database_url, dbname="postgres", autocommit=True)
 
 
-def test_a_server_that_goes_away_is_a_sentence(importing: Importing, own_dagster: Settings, files: list[Path]) -> None:
-    databases = [str(importing.store.engine.url.database), own_dagster.dagster_database]
-    with importing.store.engine.begin() as writing, _as_administrator(own_dagster) as server:
+def test_a_server_that_goes_away_is_a_sentence(importing: Importing, apart: Settings, files: list[Path]) -> None:
+    databases = [str(importing.store.engine.url.database), apart.dagster_database]
+    with importing.store.engine.begin() as writing, _as_administrator(apart) as server:
         writing.exec_driver_sql(OTHER_WRITER)
         process = subprocess.Popen(
             [sys.executable, "-m", "engage_etl.cli.main", *_command(files)],
-            env=environment(own_dagster),
+            env=environment(apart),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

@@ -99,10 +99,10 @@ class Service:
         return next(child for child in children if "dagster._daemon" in child.cmdline())
 
     def run_processes(self) -> list[psutil.Process]:
-        """The processes of the runs that are at work."""
+        """The processes of the runs that are at work: what the run server has forked."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        servers = {child.pid for child in children if "grpc" in child.cmdline()}
-        return [child for child in children if child.ppid() in servers and "spawn_main" in " ".join(child.cmdline())]
+        server = next(child for child in children if "engage_etl.triggers.run_server" in child.cmdline())
+        return server.children()
 
     def kill(self) -> None:
         """``kill -9`` of everything at once."""

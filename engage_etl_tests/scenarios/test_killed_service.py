@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import psycopg
 import pytest
-from psycopg import sql
 
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
+from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -31,11 +29,8 @@ ROWS = 30_000
 @pytest.fixture
 def settings(settings: Settings) -> Iterator[Settings]:
     """An installation whose Dagster knows nothing of other tests."""
-    name = f"dagster_{uuid.uuid4().hex[:12]}"
-    yield settings.model_copy(update={"dagster_database": name})
-    assert settings.database_url is not None
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    with own_dagster(settings) as own:
+        yield own
 
 
 @pytest.fixture

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
-from psycopg import sql
 
 from engage_etl.settings import Settings
 from engage_etl.triggers.instance import open_instance
+from engage_etl_tests.own_dagster import own_dagster
 
 AUTOMATIONS = """
 automations:
@@ -29,13 +27,11 @@ automations:
 @pytest.fixture
 def dagster_settings(settings: Settings) -> Iterator[Settings]:
     """The settings of an installation whose Dagster has a database of its own; the environment is put back."""
-    name, before = f"dagster_{uuid.uuid4().hex[:12]}", dict(os.environ)
-    yield settings.model_copy(update={"dagster_database": name})
-    os.environ.clear()
-    os.environ.update(before)
-    assert settings.database_url is not None
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    before = dict(os.environ)
+    with own_dagster(settings) as own:
+        yield own
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture
