@@ -11,8 +11,6 @@ def next_steps(entry: Import) -> list[str]:
     steps = list(_of_status(entry))
     if entry.rejected and entry.status is Status.APPLIED:
         steps.append("Correct the rows in rejected.csv, which lies beside this page, and import that file as it is.")
-    if entry.warnings:
-        steps.append("Read the warnings above.")
     return steps
 
 
