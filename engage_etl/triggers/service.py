@@ -88,7 +88,17 @@ def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str,
             "GRPC_ENABLE_FORK_SUPPORT": "false",
         }
     )
-    web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port), "--dagster-log-level", "warning"]
+    web = [
+        "-m",
+        "engage_etl.triggers.web_server",
+        *_CODE,
+        "-h",
+        host,
+        "-p",
+        str(port),
+        "--dagster-log-level",
+        "warning",
+    ]
     web += ["--code-server-log-level", "warning"]
     daemon = ["-m", "dagster._daemon", "run", *_CODE, "--log-level", "warning"]
     address = str(sockets / "runs")

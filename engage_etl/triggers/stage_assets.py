@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from engage_etl.errors import EngageError
+from engage_etl.reports.page_file import page_address
 from engage_etl.triggers.resources import StoreResource
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class StageRun:
     def path(self, path: Path) -> dg.PathMetadataValue:
         """Metadata: a path."""
         return dg.MetadataValue.path(str(path))
+
+    def report(self) -> dict[str, Any]:
+        """Metadata: where the report lies, and its page as the web server of ``engage-etl up`` shows it."""
+        folder = self.store.settings.report_dir(self.import_id)
+        return {"report": self.path(folder), "report_page": dg.MetadataValue.url(page_address(self.import_id))}
 
     @property
     def shows_personal_data(self) -> bool:
