@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from command_reference import command_sections
+
 from engage_etl.settings import Settings
 from engage_etl.store.tuning import ADVICE, GIB, SESSION, Advice, Bound
 from engage_etl.validated_rows.value_rules import CUSTOM_EXPECTED
@@ -18,6 +20,8 @@ def pages() -> dict[Path, str]:
     """The generated pages by their path."""
     return {
         HERE / "attributes.md": attributes_page(),
+        HERE / "commands.md": commands_page(),
+        HERE / "decisions" / "index.md": decisions_page(),
         HERE / "server-settings.md": server_settings_page(),
         HERE / "settings.md": settings_page(),
     }
@@ -61,6 +65,27 @@ def attributes_page() -> str:
         "case. To find out whose an address is, e-mail addresses compare regardless of case, and mobile numbers without a "
         "leading `+`; identifiers always compare exactly.",
     )
+
+
+def commands_page() -> str:
+    """All commands with their arguments and options."""
+    parts: list[str] = []
+    for typed, does, parameters in command_sections():
+        parts += [f"## `{typed}`", does, *([_table(("argument or option", ""), parameters)] if parameters else [])]
+    return _page(
+        "Commands", "What `--help` says, on one page. `--json` prints one JSON document and nothing else.", *parts
+    )
+
+
+def decisions_page() -> str:
+    """The decision records by number, with their titles."""
+    records = sorted(path for path in (HERE / "decisions").glob("[0-9]*.md") if not path.name.startswith("0000"))
+    lines = (f"- [{_title(record)}]({record.name})" for record in records)
+    return _page("Decisions", "What others may wonder about, why it is so, and what was measured.", "\n".join(lines))
+
+
+def _title(page: Path) -> str:
+    return page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
 
 
 def settings_page() -> str:
