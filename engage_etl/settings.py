@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
+
+
+class LogFormat(StrEnum):
+    """How lines of the log are written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(BaseSettings):
@@ -58,6 +66,11 @@ class Settings(BaseSettings):
         3, ge=1, description="Runs that are started for one arrival if the process of a run dies."
     )
     concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
+    log_format: LogFormat | None = Field(
+        None,
+        description="Log on standard error, one line per step of an import: text or json. `engage-etl up` logs as text "
+        "unless told otherwise, other commands only if told.",
+    )
     show_personal_data: bool = Field(
         False,
         description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",

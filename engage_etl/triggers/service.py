@@ -18,7 +18,7 @@ from types import FrameType
 
 from engage_etl.errors import UsageError
 from engage_etl.marts.project import prepare_manifest
-from engage_etl.settings import Settings
+from engage_etl.settings import LogFormat, Settings
 from engage_etl.store.engine import open_store
 from engage_etl.triggers.automations import load_automations
 from engage_etl.triggers.instance import environment, open_instance
@@ -84,6 +84,7 @@ def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str,
         | environment(settings)
         | {
             "PYTHONUNBUFFERED": "1",
+            "ENGAGE_LOG_FORMAT": settings.log_format or LogFormat.TEXT,
             # What we fork execs at once; without this gRPC writes a line about it each time.
             "GRPC_ENABLE_FORK_SUPPORT": "false",
         }

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from engage_etl.errors import EngageError
+from engage_etl.logs import start_logging
 from engage_etl.reports.page_file import page_address
 from engage_etl.triggers.resources import StoreResource
 
@@ -70,7 +71,8 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
 
     try:
         opened = store.open()
-        with import_stage(opened, context.partition_key):
+        start_logging(opened.settings.log_format)
+        with import_stage(opened, context.partition_key, context.asset_key.to_user_string()):
             yield StageRun(context.partition_key, opened)
     except EngageError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from None

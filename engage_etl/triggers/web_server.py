@@ -1,4 +1,6 @@
-"""Dagster's web server, which also shows the page of an import's report, at ``/reports/<import id>``.
+"""Dagster's web server, which also shows the page of an import's report and figures for monitoring.
+
+At ``/reports/<import id>`` and ``/metrics``.
 
 ``python -m engage_etl.triggers.web_server`` takes the arguments of ``dagster-webserver``.
 """
@@ -16,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from engage_etl.reports.page_file import page_of
 from engage_etl.settings import load_settings
+from engage_etl.store.engine import open_store
 
 _HEADERS = {
     # The page brings all that it needs; what a file name or a message may hold can do nothing in it.
@@ -30,7 +33,8 @@ class EngageWebserver(DagsterWebserver):
 
     def build_routes(self) -> list[BaseRoute]:
         """Ours first: Dagster's last route takes every path."""
-        return [Route("/reports/{import_id:str}", _report), *super().build_routes()]
+        own = [Route("/reports/{import_id:str}", _report), Route("/metrics", _metrics)]
+        return [*own, *super().build_routes()]
 
 
 async def _report(request: Request) -> Response:
@@ -40,6 +44,14 @@ async def _report(request: Request) -> Response:
     if page is None:
         return PlainTextResponse(f"There is no report of an import {import_id!a}.", status_code=404, headers=_HEADERS)
     return FileResponse(page, media_type="text/html", headers=_HEADERS)
+
+
+def _metrics(_: Request) -> Response:
+    """Figures of all imports, for monitoring; Starlette runs it in a thread, since it asks the store."""
+    from engage_etl.reports.metrics import CONTENT_TYPE, metrics
+
+    with open_store(load_settings()) as store, store.engine.connect() as connection:
+        return Response(metrics(connection), media_type=CONTENT_TYPE)
 
 
 def serve() -> Any:
