@@ -70,6 +70,7 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
         entries = dropped(importing.store)
         broken = service.page(page_address(entries["broken.csv"].import_id))
         assert "&#39;user.Emial&#39;" in broken and "Correct the file as the message says" in broken
+        assert 'engage_imports{automation="nightly-crm",status="failed"} 1' in service.page("/metrics")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             service.page("/reports/no.such.import")
         assert "spelled-wrong" not in service.page("/reports/..%2f..%2fautomations.yaml")
