@@ -80,7 +80,8 @@ class _StopSignal:
 
 def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
     given = (
-        os.environ
+        {"ENGAGE_WEB_URL": f"http://{host}:{port}"}  # unless it is said that people reach it elsewhere
+        | os.environ
         | environment(settings)
         | {
             "PYTHONUNBUFFERED": "1",
