@@ -34,7 +34,7 @@ print(json.dumps({
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
     "housekeeping": sorted(housekeeping),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
-    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt", "apprise", "engage_etl.store.engine"} & set(sys.modules)),
+    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt", "apprise"} & set(sys.modules)),
 }))
 """
 STAGES = ["applied_updates", "match_plan", "raw_file", "validated_rows"]

@@ -30,7 +30,9 @@ def test(as_json: AsJson = False) -> None:
 
         told = destinations(load_settings())
         if not told:
-            raise UsageError("Nobody is told of imports: ENGAGE_NOTIFY is not set. docs/notifications.md says how it is written.")
+            raise UsageError(
+                "Nobody is told of imports: ENGAGE_NOTIFY is not set. docs/notifications.md says how it is written."
+            )
         trials = [_try(destination) for destination in told]
     if as_json:
         print_json(trials)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engage_etl.errors import EngageError, FileError, UsageError
-from engage_etl.vocabulary.visible_text import visible as visible
+from engage_etl.vocabulary.visible_text import visible as visible  # noqa: PLC0414 - commands know it from here
 
 _WIDTH_OF_A_FILE = 400
 

@@ -182,7 +182,7 @@ def _what_to_do(entry: Import) -> str:
     if entry.status is Status.WAITING_FOR_APPROVAL:
         approve = f"`engage-etl imports approve {entry.import_id}`"
         return f"What to do: nothing is applied yet. Look at the plan, then apply it with {approve}."
-    if entry.rejected:
+    if entry.status is Status.APPLIED and entry.rejected:
         return "What to do: correct rejected.csv in the report and import it."
     return ""
 

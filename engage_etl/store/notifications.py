@@ -61,7 +61,7 @@ def enter_notifications(
     wanted = [and_(columns.status == status, moment <= _OCCURRED_AT) for status, moment in since.items()]
     is_known = exists().where(_OF_THE_IMPORT).correlate(import_register)
     query = select(columns.import_id, columns.status, _OCCURRED_AT).where(or_(*wanted), ~is_known)
-    found = [Occurrence(key, Status(status), moment) for key, status, moment in connection.execute(query)]
+    found = [Occurrence(key, Status(status), moment) for key, status, moment in connection.execute(query).tuples()]
     ready = [occurrence for occurrence in found if not is_alive(connection, occurrence.import_id)]
     _insert(connection, notification, (
         _key(occurrence) | {"destination": name, "entered_at": now} for occurrence, name in product(ready, destinations)
@@ -78,7 +78,7 @@ def begin_message(connection: Connection, destination: str, now: datetime) -> in
     columns = notification_destination.c
     is_this = columns.destination == destination
     query = select(columns.failures).where(is_this, columns.next_at <= now).with_for_update(skip_locked=True)
-    failures = connection.scalar(query)
+    failures: int | None = connection.scalar(query)
     if failures is None or not connection.scalar(select(exists().where(_OF_THE_IMPORT, *_unsent(destination)))):
         return None
     pause = min(LONGEST_PAUSE, GATHERING * 2 ** min(failures, 10))
@@ -92,10 +92,8 @@ def unsent(connection: Connection, destination: str) -> dict[Occurrence, Import]
     """What a destination is yet to be told, the earliest first, at most ``MOST_AT_ONCE``; what is no longer so is left out."""
     query = select(*_KEY).join_from(notification, import_register, _OF_THE_IMPORT).where(*_unsent(destination))
     query = query.order_by(notification.c.occurred_at, notification.c.import_id).limit(MOST_AT_ONCE)
-    found = connection.execute(query).all()
-    return {
-        Occurrence(key, Status(status), moment): find_import(connection, key) for key, status, moment in found
-    }
+    found = connection.execute(query).tuples().all()
+    return {Occurrence(key, Status(status), moment): find_import(connection, key) for key, status, moment in found}
 
 
 def mark_sent(connection: Connection, destination: str, told: Iterable[Occurrence], now: datetime) -> None:
@@ -104,9 +102,7 @@ def mark_sent(connection: Connection, destination: str, told: Iterable[Occurrenc
     these = and_(notification.c.destination == destination, tuple_(*_KEY).in_(keys))
     connection.execute(update(notification).where(these).values(sent_at=now))
     is_this = notification_destination.c.destination == destination
-    connection.execute(
-        update(notification_destination).where(is_this).values(failures=0, next_at=now + GATHERING)
-    )
+    connection.execute(update(notification_destination).where(is_this).values(failures=0, next_at=now + GATHERING))
 
 
 def give_up(connection: Connection, now: datetime) -> dict[str, int]:

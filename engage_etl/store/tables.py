@@ -293,9 +293,7 @@ notification = Table(
     METADATA,
     Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
     Column("status", Text, primary_key=True, comment="that the import has come to"),
-    Column(
-        "occurred_at", DateTime(timezone=True), primary_key=True, comment="when the import came to that status"
-    ),
+    Column("occurred_at", DateTime(timezone=True), primary_key=True, comment="when the import came to that status"),
     Column(
         "destination",
         Text(collation="C"),

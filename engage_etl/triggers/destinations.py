@@ -21,7 +21,7 @@ from engage_etl.settings import Settings
 from engage_etl.vocabulary.visible_text import visible
 
 if TYPE_CHECKING:
-    from apprise import AppriseResult, NotifyBase
+    from apprise import NotifyBase
 
     from engage_etl.reports.notification_texts import NotificationText
 
@@ -79,7 +79,9 @@ class Destination:
         from apprise import Apprise, AppriseAsset
 
         # Pictures would make the services of those who read load something from elsewhere.
-        asset = AppriseAsset(app_id="Engage ETL", app_desc="Contact imports", app_url="", image_url_mask="", image_url_logo="")
+        asset = AppriseAsset(
+            app_id="Engage ETL", app_desc="Contact imports", app_url="", image_url_mask="", image_url_logo=""
+        )
         with _quiet():
             service = Apprise.instantiate(self.url, asset=asset)
         if service is None:
@@ -108,7 +110,8 @@ def _host(service: NotifyBase) -> str | None:
     """The machine that messages are sent to; of many services the place of the host holds a token."""
     if "host" not in service.template_tokens:
         return None
-    return getattr(service, "smtp_host", None) or service.host
+    host: str | None = getattr(service, "smtp_host", None) or service.host
+    return host
 
 
 def destinations(settings: Settings) -> list[Destination]:

@@ -52,7 +52,8 @@ def tell(store: Store, since: Mapping[Status, datetime], now: datetime) -> Round
     with store.engine.begin() as connection:
         given_up = give_up(connection, now)
     done.failed += [
-        f"{name} is not told of {_imports(count)}, as it could not be reached for a day" for name, count in given_up.items()
+        f"{name} is not told of {_imports(count)}, as it could not be reached for a day"
+        for name, count in given_up.items()
     ]
     return done
 

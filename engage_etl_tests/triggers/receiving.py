@@ -55,11 +55,9 @@ def _plain(message: EmailMessage) -> str:
 
 @contextmanager
 def mail_server(port: int) -> Iterator[MailServer]:
-    """A mail server that asks for a password and has no TLS."""
+    """A mail server that takes a password and has no TLS."""
     server = MailServer(f"mailto://robot:{PASSWORD}@127.0.0.1:{port}?from=etl@example.org&to=ops@example.org")
-    controller = Controller(
-        server, "127.0.0.1", port, authenticator=server.log_in, auth_require_tls=False, auth_required=True
-    )
+    controller = Controller(server, "127.0.0.1", port, authenticator=server.log_in, auth_require_tls=False)
     controller.start()
     try:
         yield server
@@ -87,7 +85,7 @@ def webhook() -> Iterator[Webhook]:
     hook = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             hook.paths.append(self.path)
             if hook.answer == 200:

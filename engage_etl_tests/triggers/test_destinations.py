@@ -99,7 +99,9 @@ def test_the_secrets_file_does_as_well(tmp_path: Path) -> None:
     ]
     assert are_configured(settings)
     assert not are_configured(in_file(tmp_path, "")) and destinations(in_file(tmp_path, "pgp: {}\n")) == []
-    assert [found.name for found in destinations(settings.model_copy(update={"notify": SecretStr("xml://h")}))] == ["xml"]
+    assert [found.name for found in destinations(settings.model_copy(update={"notify": SecretStr("xml://h")}))] == [
+        "xml"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_the_secrets_file_does_as_well(tmp_path: Path) -> None:
         (f"notify:\n  adresses: {TOKEN}", 0o600, "a text under addresses"),
         (f"notify:\n  addresses: [{TOKEN}]", 0o600, "a text under addresses"),
         (f"[{TOKEN}]", 0o600, "not as expected"),
-        (f"a: b\n '{TOKEN}", 0o600, "no YAML"),
+        (f"a: '{TOKEN}", 0o600, "no YAML"),
     ],
 )
 def test_a_secrets_file_that_cannot_be_used(tmp_path: Path, text: str, mode: int, sentence: str) -> None:

@@ -55,7 +55,9 @@ def with_notify(settings: Settings, *addresses: str) -> Settings:
     return settings.model_copy(update={"notify": SecretStr(" ".join(addresses)), "web_url": "https://etl.example.org"})
 
 
-def fail(importing: Importing, content: str = "user.Identifier,user.Emial\n1,a\n", name: str = "contacts.csv") -> Import:
+def fail(
+    importing: Importing, content: str = "user.Identifier,user.Emial\n1,a\n", name: str = "contacts.csv"
+) -> Import:
     import_id = importing.register(content, name=name)
     with pytest.raises(FileError):
         importing.run(import_id)

@@ -92,7 +92,9 @@ def test_r41_a_first_row_in_place_of_the_header_is_masked(cells: tuple[str, ...]
     assert "uster" not in str(raised.value) and "uster" not in str(raised.value.column)
 
 
-@pytest.mark.parametrize("cells", [("email", "Shop"), ("First Name", "Shop"), ("user.Shop", "Ann"), ("Shop", "user.Title")])
+@pytest.mark.parametrize(
+    "cells", [("email", "Shop"), ("First Name", "Shop"), ("user.Shop", "Ann"), ("Shop", "user.Title")]
+)
 def test_names_of_columns_are_shown_clear(cells: tuple[str, ...]) -> None:
     with pytest.raises(HeaderError) as raised:
         on_identifier(*cells)
