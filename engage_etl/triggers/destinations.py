@@ -21,7 +21,7 @@ from engage_etl.settings import Settings
 from engage_etl.vocabulary.visible_text import visible
 
 if TYPE_CHECKING:
-    from apprise import NotifyBase
+    from apprise import AppriseResult, NotifyBase
 
     from engage_etl.reports.notification_texts import NotificationText
 
@@ -31,6 +31,8 @@ LONGEST_SENDING = 20.0
 """Seconds that a service may take to accept a message."""
 _BETWEEN_ADDRESSES = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
 _KIND = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_CAUSE = re.compile(r"[A-Za-z ]* Exception: (.+)", re.DOTALL)
+"""How the cause begins in the details that Apprise logs."""
 _LONGEST_REASON = 300
 
 
@@ -59,9 +61,10 @@ class Destination:
                 notify_type=NotifyType(text.severity.value),
                 body_format=NotifyFormat.TEXT,
                 timeout=LONGEST_SENDING,
+                log_level=logging.DEBUG,
             )
         if not result:
-            said = "; ".join(entry.message.strip().rstrip(".") for entry in result.logs())
+            said = "; ".join(_said(result))
             reason = self._without_secrets(said, _host(service)) or "it did not answer in time"
             raise NotificationNotSent(f"The message to {self.name} was not accepted: {reason}.")
 
@@ -98,6 +101,15 @@ class Destination:
             if len(part) > 2 and part not in (self.name.split()[0], host):
                 shown = shown.replace(part, "…")
         return textwrap.shorten(shown, _LONGEST_REASON, placeholder=" …")
+
+
+def _said(result: AppriseResult) -> Iterator[str]:
+    """What Apprise says about a failure; what the service itself said is among its details, beside whole messages."""
+    for entry in result.logs():
+        if entry.level in ("WARNING", "ERROR"):
+            yield entry.message.strip().rstrip(".")
+        elif (found := _CAUSE.match(entry.message)) is not None:
+            yield found[1].strip().rstrip(".")
 
 
 def _parts(url: str) -> set[str]:
@@ -155,10 +167,13 @@ def _addresses(settings: Settings) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Apprise logs from everybody else: it may show parts of an address."""
+    """Let Apprise log all details to us, and keep them from everybody else: they show messages and addresses."""
     log = logging.getLogger("apprise")
-    propagates, log.propagate = log.propagate, False
+    propagates, level = log.propagate, log.level
+    log.propagate = False
+    log.setLevel(logging.DEBUG)
     try:
         yield
     finally:
         log.propagate = propagates
+        log.setLevel(level)

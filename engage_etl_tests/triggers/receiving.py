@@ -21,11 +21,15 @@ TOKEN = "T0kenOfTheHook"
 
 @dataclass
 class MailServer:
-    """A mail server. received: the messages; refuses: whether it accepts none; logins: who came."""
+    """A mail server.
+
+    received: the messages; refuses: whether it accepts none; knows_nobody: whether no password is right; logins: who came.
+    """
 
     address: str = ""
     received: list[EmailMessage] = field(default_factory=list)
     refuses: bool = False
+    knows_nobody: bool = False
     logins: list[tuple[str, str]] = field(default_factory=list)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
@@ -40,7 +44,7 @@ class MailServer:
     def log_in(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: Any) -> AuthResult:
         assert isinstance(given, LoginPassword)
         self.logins.append((given.login.decode(), given.password.decode()))
-        return AuthResult(success=given.password == PASSWORD.encode())
+        return AuthResult(success=not self.knows_nobody and given.password == PASSWORD.encode(), handled=False)
 
     def texts(self) -> list[tuple[str, str]]:
         """Subject and plain text of each message."""

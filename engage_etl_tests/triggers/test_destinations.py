@@ -13,7 +13,7 @@ from engage_etl.reports.notification_texts import trial_text
 from engage_etl.settings import Settings, load_settings
 from engage_etl.triggers.destinations import Destination, are_configured, destinations
 from engage_etl_tests.scenarios.service import free_port
-from engage_etl_tests.triggers.receiving import PASSWORD, TOKEN, webhook
+from engage_etl_tests.triggers.receiving import PASSWORD, TOKEN, mail_server, webhook
 
 
 def given(text: str) -> list[tuple[str, str]]:
@@ -75,6 +75,18 @@ def test_the_reason_of_a_failure_shows_nothing_of_the_address(
     assert "503" in said[0] and "127.0.0.1" in said[1]
     shown = "".join(said) + caplog.text + "".join(capfd.readouterr())
     assert TOKEN not in shown and PASSWORD not in shown
+
+
+def test_the_reason_of_a_failure_is_what_the_service_said() -> None:
+    with mail_server(free_port()) as server:
+        [destination] = destinations(Settings(notify=SecretStr(server.address)))
+        server.knows_nobody = True
+        with pytest.raises(NotificationNotSent, match=r"535.*Authentication credentials invalid"):
+            destination.send(trial_text())
+        server.knows_nobody, server.refuses = False, True
+        with pytest.raises(NotificationNotSent, match=r"451.*come again"):
+            destination.send(trial_text())
+        assert server.received == []
 
 
 def test_what_stands_for_an_address_does_not_show_it() -> None:
