@@ -12,6 +12,7 @@ from engage_etl.errors import NotificationNotSent, SecretsUnusable, UsageError
 from engage_etl.reports.notification_texts import trial_text
 from engage_etl.settings import Settings, load_settings
 from engage_etl.triggers.destinations import Destination, are_configured, destinations
+from engage_etl.triggers.service import check_notifications
 from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.triggers.receiving import PASSWORD, TOKEN, mail_server, webhook
 
@@ -52,7 +53,14 @@ def test_an_address_that_apprise_does_not_understand_is_not_shown(
         (f"mailto://robot:{PASSWORD}@mail.example.com?to=ops@example.org", "E-Mail at mail.example.com"),
         (f"mailto://robot:{PASSWORD}@example.com?smtp=relay.example.com", "E-Mail at relay.example.com"),
         (f"jsons://hooks.example.com/{TOKEN}", "JSON at hooks.example.com"),
+        ("mailto://localhost:25?from=etl@example.com&to=ops@example.com", "E-Mail at localhost"),
         ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops", "Slack"),
+        ("https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", "Slack"),
+        (
+            "https://prod-1.westeurope.logic.azure.com:443/workflows/643e69f83c8944438d68119179a10a64/triggers/manual/paths/"
+            "invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=KODuebWbDGYFr0z0eu-6Rj8aUKz7108W3wrNJ",
+            "Power Automate / Workflows (for MSTeams) at prod-1.westeurope.logic.azure.com",
+        ),
     ],
 )
 def test_where_messages_go_is_said_without_secrets(url: str, place: str) -> None:
@@ -93,6 +101,16 @@ def test_what_stands_for_an_address_does_not_show_it() -> None:
     settings = Settings(notify=SecretStr(f"json://h/{TOKEN}"))
     shown = f"{settings!r} {settings} {destinations(settings)!r} {settings.model_dump()} {settings.model_dump_json()}"
     assert TOKEN not in shown
+
+
+def test_what_is_wrong_is_said_when_the_service_starts() -> None:
+    said: list[str] = []
+    check_notifications(Settings(notify=SecretStr("json://h")), said.append)
+    check_notifications(Settings(), said.append)
+    assert said == []
+    check_notifications(Settings(notify=SecretStr(TOKEN)), said.append)
+    [sentence] = said
+    assert sentence.startswith("Nobody is told of imports: Address 1 of 1 in ENGAGE_NOTIFY") and TOKEN not in sentence
 
 
 def in_file(tmp_path: Path, text: str, mode: int = 0o600) -> Settings:
