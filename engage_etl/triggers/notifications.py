@@ -24,7 +24,7 @@ DESCRIPTION = """
 Tells the addresses in ENGAGE_NOTIFY of imports that have come to a status of ENGAGE_NOTIFY_ON, whoever started them.
 Several at once are told of in one message. What a service does not accept is tried again.
 """
-_SECONDS_BETWEEN_ROUNDS = 10
+_SECONDS_BETWEEN_ROUNDS = 15
 _PATIENCE = 2.0
 """Seconds that a tick waits for its round; the daemon looks at no drop folder meanwhile."""
 _TOLD_IN_RETROSPECT = timedelta(hours=1)
