@@ -61,6 +61,7 @@ def enter_notifications(
     wanted = [and_(columns.status == status, moment <= _OCCURRED_AT) for status, moment in since.items()]
     is_known = exists().where(_OF_THE_IMPORT).correlate(import_register)
     query = select(columns.import_id, columns.status, _OCCURRED_AT).where(or_(*wanted), ~is_known)
+    query = query.order_by(columns.import_id)  # whoever enters the same at once does so in the same order: no deadlock
     found = [Occurrence(key, Status(status), moment) for key, status, moment in connection.execute(query).tuples()]
     ready = [occurrence for occurrence in found if not is_alive(connection, occurrence.import_id)]
     _insert(connection, notification, (

@@ -10,7 +10,6 @@ import logging
 import re
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -54,15 +53,14 @@ class Destination:
         service = self._service()
         apprise = Apprise()
         apprise.add(service)
-        with _quiet():
-            result = apprise.notify(
-                title=text.subject,
-                body=text.body,
-                notify_type=NotifyType(text.severity.value),
-                body_format=NotifyFormat.TEXT,
-                timeout=LONGEST_SENDING,
-                log_level=logging.DEBUG,
-            )
+        result = apprise.notify(
+            title=text.subject,
+            body=text.body,
+            notify_type=NotifyType(text.severity.value),
+            body_format=NotifyFormat.TEXT,
+            timeout=LONGEST_SENDING,
+            log_level=logging.DEBUG,
+        )
         if not result:
             said = "; ".join(_said(result))
             reason = self._without_secrets(said, _host(service)) or "it did not answer in time"
@@ -81,12 +79,12 @@ class Destination:
     def _service(self) -> NotifyBase:
         from apprise import Apprise, AppriseAsset
 
+        _keep_to_ourselves()
         # Pictures would make the services of those who read load something from elsewhere.
         asset = AppriseAsset(
             app_id="Engage ETL", app_desc="Contact imports", app_url="", image_url_mask="", image_url_logo=""
         )
-        with _quiet():
-            service = Apprise.instantiate(self.url, asset=asset)
+        service = Apprise.instantiate(self.url, asset=asset)
         if service is None:
             raise NotificationNotSent(
                 f"The address of {self.name} in ENGAGE_NOTIFY cannot be used; "
@@ -165,15 +163,8 @@ def _addresses(settings: Settings) -> str:
     return secrets_section(settings.secrets_file, SECTION, (ADDRESSES,)).get(ADDRESSES, "")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let Apprise log all details to us, and keep them from everybody else: they show messages and addresses."""
+def _keep_to_ourselves() -> None:
+    """Let Apprise log all details to us, and to nobody else: they show messages and addresses."""
     log = logging.getLogger("apprise")
-    propagates, level = log.propagate, log.level
     log.propagate = False
     log.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        log.propagate = propagates
-        log.setLevel(level)

@@ -17,6 +17,12 @@ from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.triggers.receiving import PASSWORD, TOKEN, mail_server, webhook
 
 
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first message Apprise tells everybody; pytest listens to loggers that do not from the beginning."""
+    monkeypatch.setattr(logging.getLogger("apprise"), "propagate", True)
+
+
 def given(text: str) -> list[tuple[str, str]]:
     return [(found.name, found.url) for found in destinations(Settings(notify=SecretStr(text)))]
 

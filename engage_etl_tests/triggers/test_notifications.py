@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -166,6 +167,18 @@ def test_what_cannot_be_sent_for_a_day_is_given_up_with_a_warning(
     mail.refuses = False
     assert go(told, NOW + timedelta(days=2)) == Round()
     assert mail.received == []
+
+
+def test_several_daemons_at_once_tell_once(importing: Importing, told: Store, mail: MailServer, hook: Webhook) -> None:
+    for number in range(5):
+        fail(importing, name=f"{number}.csv")
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(go, [told] * 4))
+    assert sorted(sentence for one in done for sentence in one.sent) == [
+        "json was told of 5 imports",
+        "mailto was told of 5 imports",
+    ]
+    assert len(mail.received) == len(hook.received) == 1
 
 
 class Killed(BaseException):
