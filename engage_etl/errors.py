@@ -14,6 +14,8 @@
     │   ├── ServerTooOld           PostgreSQL older than 15
     │   └── SchemaMismatch         the schema is older or newer than the program
     ├── ImportBusy                 another process works on this import right now
+    ├── SecretsUnusable            the secrets file cannot be used
+    ├── NotificationNotSent        a service did not accept a message about imports (exit code 1)
     ├── ReportMissing              the import has ended, and its report could not be written (exit code 0 if applied)
     └── ImportEnded                the import ends without being applied (exit code 1)
         ├── FileError              the file is refused as a whole; has a code (R22-R27)
@@ -87,12 +89,20 @@ class SchemaMismatch(StoreError):
     """The schema of the store is not the one that this program works with."""
 
 
+class SecretsUnusable(EngageError):
+    """The secrets file is missing, wrong, or can be read by others."""
+
+
 class ImportBusy(EngageError):
     """Another process works on a stage of this import right now."""
 
     def __init__(self, import_id: str) -> None:
         self.import_id = import_id
         super().__init__(f"Import {import_id} is being worked on by another process; wait until that has ended.")
+
+
+class NotificationNotSent(EngageError):
+    """A service did not accept a message about imports, or its address cannot be used; the sentence holds no secret."""
 
 
 class ReportMissing(EngageError):

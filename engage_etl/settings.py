@@ -6,10 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
+from engage_etl.vocabulary.outcomes import NOTIFIABLE, Status
 
 
 class LogFormat(StrEnum):
@@ -71,10 +72,39 @@ class Settings(BaseSettings):
         description="Log on standard error, one line per step of an import: text or json. `engage-etl up` logs as text "
         "unless told otherwise, other commands only if told.",
     )
+    secrets_file: Path | None = Field(
+        None, description="YAML file with secrets, readable by its owner only; [how it looks](notifications.md)."
+    )
+    notify: SecretStr | None = Field(
+        None,
+        description="Who is told of imports: addresses for Apprise, separated by white space, as in "
+        "[notifications](notifications.md). A secret; it can stand in the secrets file instead.",
+    )
+    notify_on: str = Field(
+        f"{Status.FAILED} {Status.STOPPED} {Status.WAITING_FOR_APPROVAL}",
+        description=f"Statuses that are told of, separated by white space, of {', '.join(NOTIFIABLE)}.",
+    )
+    web_url: str = Field(
+        "http://127.0.0.1:3000",
+        pattern="^https?://[^\\s]+$",
+        description="Address at which people reach the web UI, for links in notifications.",
+    )
     show_personal_data: bool = Field(
         False,
         description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",
     )
+
+    @field_validator("notify_on")
+    @classmethod
+    def _name_statuses(cls, given: str) -> str:
+        if wrong := [word for word in given.split() if word not in NOTIFIABLE]:
+            raise ValueError(f"{wrong[0]!r} is none of {', '.join(NOTIFIABLE)}")
+        return given
+
+    @property
+    def notified_statuses(self) -> tuple[Status, ...]:
+        """The statuses of imports that people are told of."""
+        return tuple(Status(word) for word in dict.fromkeys(self.notify_on.split()))
 
     @property
     def root(self) -> Path:

@@ -34,7 +34,7 @@ print(json.dumps({
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
     "housekeeping": sorted(housekeeping),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
-    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt"} & set(sys.modules)),
+    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt", "apprise"} & set(sys.modules)),
 }))
 """
 STAGES = ["applied_updates", "match_plan", "raw_file", "validated_rows"]
@@ -85,7 +85,7 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "import_contacts": STAGES,
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
     }
-    assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING"}
+    assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
     assert listed["schedules"] == ["housekeeping"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from engage_etl.errors import FileErrorCode
 from engage_etl.store.imports import Import
 from engage_etl.vocabulary.outcomes import Status
 
 
-def next_steps(entry: Import) -> list[str]:
-    """Sentences, the most useful first; empty where there is nothing to do."""
-    steps = list(_of_status(entry))
-    if entry.rejected and entry.status is Status.APPLIED:
-        steps.append("Correct the rows in rejected.csv, which lies beside this page, and import that file as it is.")
-    return steps
-
-
-def _of_status(entry: Import) -> list[str]:
-    if entry.status is Status.FAILED:
-        return ["Nothing was applied. Correct the file as the message says, and import it again."]
-    if entry.status is Status.STOPPED:
-        return [
-            "Nothing was applied, since a brake stopped the import. Look at the rows below and in rejected.csv.",
-            "Correct the file and import it again; or, if the file is right, allow more with max-rejected.",
-        ]
-    return []
+def next_step(entry: Import) -> str:
+    """What to do next; empty where there is nothing to do, or where the sentence that ended the import says it already."""
+    if entry.status is Status.FAILED and entry.error_code in set(FileErrorCode):
+        again = "drop the file again" if entry.automation else "import the file again"
+        return f"Nothing was applied. Put right what is said above, then {again}."
+    if entry.status is Status.WAITING_FOR_APPROVAL:
+        approve = f"`engage-etl imports approve {entry.import_id}`"
+        return f"Nothing is applied yet. Look at the plan, then apply it with {approve}."
+    if entry.status is Status.APPLIED and entry.rejected:
+        return "Correct rejected.csv in the report and import it."
+    return ""

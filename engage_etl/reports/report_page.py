@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from sqlalchemy import Connection, select
 
-from engage_etl.reports.next_steps import next_steps
+from engage_etl.reports.next_steps import next_step
 from engage_etl.reports.private_files import private_text_file
 from engage_etl.reports.samples import field_change_counts, rejected_sample
 from engage_etl.store.engine import Store
@@ -62,7 +62,7 @@ def render_page(entry: Import, rejected: list[RejectedRow]) -> str:
         fields=_bars(field_change_counts(entry)),
         rejected=rejected,
         more_rejected=max(0, entry.rejected - len(rejected)),
-        steps=next_steps(entry),
+        step=next_step(entry),
         facts=_facts(entry),
     )
 

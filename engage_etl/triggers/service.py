@@ -16,11 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from engage_etl.errors import UsageError
+from engage_etl.errors import EngageError, UsageError
 from engage_etl.marts.project import prepare_manifest
 from engage_etl.settings import LogFormat, Settings
 from engage_etl.store.engine import open_store
 from engage_etl.triggers.automations import load_automations
+from engage_etl.triggers.destinations import destinations
 from engage_etl.triggers.instance import environment, open_instance
 from engage_etl.triggers.run_launcher import RUN_SERVER
 
@@ -47,6 +48,7 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
     open_instance(settings).dispose()
     prepare_manifest(settings)
     _prepare_folders(settings, say)
+    check_notifications(settings, say)
     stop = _StopSignal()
     ready = f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C."
     with tempfile.TemporaryDirectory(prefix="engage-etl-") as sockets:
@@ -80,7 +82,8 @@ class _StopSignal:
 
 def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
     given = (
-        os.environ
+        {"ENGAGE_WEB_URL": f"http://{host}:{port}"}  # unless it is said that people reach it elsewhere
+        | os.environ
         | environment(settings)
         | {
             "PYTHONUNBUFFERED": "1",
@@ -166,6 +169,14 @@ def _demand_free_port(host: str, port: int) -> None:
             raise UsageError(
                 f"{host}:{port} cannot be used ({error.strerror}); name another port with --port."
             ) from None
+
+
+def check_notifications(settings: Settings, say: Callable[[str], None]) -> None:
+    """Say what is wrong with the addresses of those who are to be told of imports; the rest goes on."""
+    try:
+        destinations(settings)
+    except EngageError as error:
+        say(f"Nobody is told of imports: {error}")
 
 
 def _prepare_folders(settings: Settings, say: Callable[[str], None]) -> None:

@@ -69,7 +69,7 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
         assert service.started_by_the_run_server() == set(ends)
         entries = dropped(importing.store)
         broken = service.page(page_address(entries["broken.csv"].import_id))
-        assert "&#39;user.Emial&#39;" in broken and "Correct the file as the message says" in broken
+        assert "&#39;user.Emial&#39;" in broken and "then drop the file again" in broken
         assert 'engage_imports{automation="nightly-crm",status="failed"} 1' in service.page("/metrics")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             service.page("/reports/no.such.import")
