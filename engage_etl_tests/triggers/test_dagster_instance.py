@@ -20,6 +20,7 @@ from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
 from engage_etl.triggers.instance import environment, open_instance, prepare_instance
 from engage_etl.triggers.run_queue import SECONDS_BETWEEN_LOOKS
+from engage_etl_tests.triggers.dropping import add_run
 
 COUNT_RUNS = """
 import dagster as dg
@@ -38,9 +39,10 @@ def configuration(settings: Settings) -> Any:
 def test_what_is_written(settings: Settings) -> None:
     written = configuration(settings.model_copy(update={"concurrent_runs": 5}))
     runs = written["concurrency"]["runs"]
-    assert runs["max_concurrent_runs"] == 5
+    assert runs["max_concurrent_runs"] == 6
     assert runs["tag_concurrency_limits"] == [
-        {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+        {"key": "file", "limit": 5},
     ]
     assert written["telemetry"] == {"enabled": False}
     assert written["run_launcher"]["class"] == "EngageRunLauncher"
@@ -82,6 +84,16 @@ def test_the_queue_is_looked_at_as_often_as_dagster_can(instance: dg.DagsterInst
     daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
     assert isinstance(daemon, QueuedRunCoordinatorDaemon)
     assert daemon.interval_seconds == SECONDS_BETWEEN_LOOKS < 1
+
+
+def test_other_runs_take_no_import_s_place_and_wait_for_none(instance: dg.DagsterInstance) -> None:
+    """Two imports run at once; the refresh of the dbt models, which came after a long queue of them, runs beside them."""
+    imports = [add_run(instance, dg.DagsterRunStatus.QUEUED, tags={"file": f"{number}.csv"}) for number in range(4)]
+    refresh = [add_run(instance, dg.DagsterRunStatus.QUEUED) for _ in range(2)]
+    daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
+    assert isinstance(daemon, QueuedRunCoordinatorDaemon)
+    chosen = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+    assert {run.run_id for run in chosen} == {run.run_id for run in [*imports[:2], refresh[0]]}
 
 
 def test_no_process_is_started_to_capture_what_a_run_prints(
