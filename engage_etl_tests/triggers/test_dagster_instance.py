@@ -11,6 +11,8 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.utils import make_new_run_id
 from dagster._daemon.controller import create_daemon_of_type
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_postgres import PostgresRunStorage
@@ -20,7 +22,6 @@ from engage_etl.errors import DataFolderUnusable
 from engage_etl.settings import Settings
 from engage_etl.triggers.instance import environment, open_instance, prepare_instance
 from engage_etl.triggers.run_queue import SECONDS_BETWEEN_LOOKS
-from engage_etl_tests.triggers.dropping import add_run
 
 COUNT_RUNS = """
 import dagster as dg
@@ -30,6 +31,16 @@ with open_instance(load_settings()) as instance:
     instance.add_dynamic_partitions("import_id", ["a"])
     print(instance.get_runs_count(), instance.get_dynamic_partitions("import_id"))
 """
+
+
+def queue_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
+    """A run that waits in the queue."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("engage_etl"), "__repository__")
+    origin = RemoteJobOrigin(location, "import_contacts")
+    run = dg.DagsterRun(
+        "import_contacts", make_new_run_id(), status=dg.DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin
+    )
+    return instance.add_run(run)
 
 
 def configuration(settings: Settings) -> Any:
@@ -88,8 +99,8 @@ def test_the_queue_is_looked_at_as_often_as_dagster_can(instance: dg.DagsterInst
 
 def test_other_runs_take_no_import_s_place_and_wait_for_none(instance: dg.DagsterInstance) -> None:
     """Two imports run at once; the refresh of the dbt models, which came after a long queue of them, runs beside them."""
-    imports = [add_run(instance, dg.DagsterRunStatus.QUEUED, tags={"file": f"{number}.csv"}) for number in range(4)]
-    refresh = [add_run(instance, dg.DagsterRunStatus.QUEUED) for _ in range(2)]
+    imports = [queue_run(instance, {"file": f"{number}.csv"}) for number in range(4)]
+    refresh = [queue_run(instance, {}) for _ in range(2)]
     daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
     assert isinstance(daemon, QueuedRunCoordinatorDaemon)
     chosen = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
