@@ -122,6 +122,19 @@ def test_where_the_user_may_not_give_rights_imports_work_and_dbt_builds_as_the_u
     engine.dispose()
 
 
+def test_a_superuser_can_make_up_for_it(modest: Settings, store: Store) -> None:
+    upgrade_store(modest)
+    with store.engine.begin() as connection:
+        connection.execute(text(f"GRANT {BUILDER} TO modest"))
+    upgrade_store(modest)
+    assert building_facts(modest)["ENGAGE_DBT_ROLE"] == BUILDER
+    engine = connect_engine(modest)
+    with engine.connect() as connection:
+        query = f"SELECT has_table_privilege('{READER}', 'engage.contact', 'SELECT'), nspowner::regrole::text"
+        assert connection.execute(text(f"{query} FROM pg_namespace WHERE nspname = 'marts'")).all() == [(True, BUILDER)]
+    engine.dispose()
+
+
 def test_who_upgrades_is_told_to_dbt_as_who_builds(store: Store) -> None:
     assert building_facts(store.settings)["ENGAGE_DBT_ROLE"] == BUILDER
 
