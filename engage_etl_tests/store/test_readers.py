@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 
 import psycopg
@@ -98,17 +99,25 @@ def test_an_upgrade_is_not_kept_from_changing_what_the_models_read(store: Store)
 @pytest.fixture
 def modest(server: str, unmigrated: Settings) -> Iterator[Settings]:
     """An installation on an external server whose user owns the database and may not make roles."""
+    name = f"modest_{uuid.uuid4().hex[:12]}"
+    user = sql.Identifier(name)
     with psycopg.connect(unmigrated.database_url or "", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(user))
         database = sql.Identifier(connection.info.dbname)
-        connection.execute("CREATE ROLE modest LOGIN")
-        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO modest").format(database))
-        connection.execute("SET ROLE modest")
-    options = "&options=-c%20role%3Dmodest"
-    yield unmigrated.model_copy(update={"database_url": f"{unmigrated.database_url}{options}"})
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, user))
+    yield unmigrated.model_copy(update={"database_url": f"{unmigrated.database_url}&options=-c%20role%3D{name}"})
     with psycopg.connect(unmigrated.database_url or "", autocommit=True) as connection:
-        connection.execute("REASSIGN OWNED BY modest TO engage")
-        connection.execute("DROP OWNED BY modest")
-        connection.execute("DROP ROLE modest")
+        for statement in ("REASSIGN OWNED BY {} TO CURRENT_USER", "DROP OWNED BY {}", "DROP ROLE {}"):
+            connection.execute(sql.SQL(statement).format(user))
+
+
+def user_of(settings: Settings) -> str:
+    engine = connect_engine(settings)
+    with engine.connect() as connection:
+        name = connection.scalar(text("SELECT current_user"))
+    engine.dispose()
+    assert name is not None and name.startswith("modest")
+    return str(name)
 
 
 def test_where_the_user_may_not_give_rights_imports_work_and_dbt_builds_as_the_user(modest: Settings) -> None:
@@ -116,7 +125,6 @@ def test_where_the_user_may_not_give_rights_imports_work_and_dbt_builds_as_the_u
     assert building_facts(modest)["ENGAGE_DBT_ROLE"] == ""
     engine = connect_engine(modest)
     with engine.begin() as connection:
-        assert connection.scalar(text("SELECT current_user")) == "modest"
         assert connection.scalar(text("SELECT to_regnamespace('marts')")) is None
         assert connection.scalar(text("SELECT count(*) FROM audit.contact_history('1')")) == 0
     engine.dispose()
@@ -125,7 +133,7 @@ def test_where_the_user_may_not_give_rights_imports_work_and_dbt_builds_as_the_u
 def test_a_superuser_can_make_up_for_it(modest: Settings, store: Store) -> None:
     upgrade_store(modest)
     with store.engine.begin() as connection:
-        connection.execute(text(f"GRANT {BUILDER} TO modest"))
+        connection.execute(text(f"GRANT {BUILDER} TO {user_of(modest)}"))
     upgrade_store(modest)
     assert building_facts(modest)["ENGAGE_DBT_ROLE"] == BUILDER
     engine = connect_engine(modest)
