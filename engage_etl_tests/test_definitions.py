@@ -68,7 +68,10 @@ def test_the_four_stages_stand_in_a_line(listed: dict[str, Any]) -> None:
 
 def test_the_dbt_models_come_after_them(listed: dict[str, Any]) -> None:
     models = {name: parents for name, parents in listed["assets"].items() if name not in STAGES}
-    assert models["imports"] == ["applied_updates"]
+    staging = {name for name in models if name.startswith("stg_")}
+    assert [models[name] for name in staging] == [["applied_updates"]] * len(staging)
+    assert models["imports"] == ["stg_imports"]
+    assert all(set(parents) <= models.keys() for name, parents in models.items() if name not in staging)
 
 
 def test_every_stage_has_its_partitions_its_owners_and_what_to_do_when_it_is_red(listed: dict[str, Any]) -> None:

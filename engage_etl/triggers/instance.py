@@ -76,10 +76,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "concurrency": {
             "runs": {
-                "max_concurrent_runs": settings.concurrent_runs,
+                # One more, for the dbt models and the housekeeping: they take no import's place and wait for none.
+                "max_concurrent_runs": settings.concurrent_runs + 1,
                 # Imports of one automation are planned and applied one at a time, others beside them (R40).
                 "tag_concurrency_limits": [
-                    {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+                    {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+                    {"key": "file", "limit": settings.concurrent_runs},
                 ],
             }
         },

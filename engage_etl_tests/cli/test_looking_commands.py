@@ -94,7 +94,7 @@ def test_db_status_and_env_name_the_store(store: Store, settings: Settings) -> N
     status = engage_etl(settings, "db", "status", "--json").json
     assert status["schema"] == status["program"] and status["store"] == "external"
     names = [line.split("=")[0] for line in engage_etl(settings, "env").out.splitlines()]
-    for name in ("DAGSTER_HOME", "ENGAGE_DATA_DIR", "PGHOST", "PGUSER", "PGDATABASE"):
+    for name in ("DAGSTER_HOME", "ENGAGE_DATA_DIR", "PGHOST", "PGUSER", "PGDATABASE", "ENGAGE_DBT_ROLE"):
         assert f"export {name}" in names
 
 
