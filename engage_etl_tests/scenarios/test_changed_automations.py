@@ -76,7 +76,7 @@ def test_schedules_come_run_change_stop_and_go(importing: Importing, settings: S
         wait_for("a file that is imported on arrival", lambda: service.runs().get("shop.csv") == ["SUCCESS"] or None)
 
         file.write_text("automations: [\n")
-        said = "Automation left out: automations.yaml, line 1"
+        said = "Automation left out: automations.yaml, line 2: the file is no YAML"
         wait_for("a file that is broken", lambda: said in (tmp_path / "up.log").read_text() or None)
         assert states(service) == gone
         file.write_text(SHOP + NIGHTLY % ("0 3 * * *", "true"))
