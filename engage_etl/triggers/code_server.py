@@ -62,8 +62,8 @@ class ScheduleWatch:
 
     def __init__(self, settings: Settings, address: Path, say: Callable[[str], None]) -> None:
         self._settings, self._address, self._say = settings, address, say
-        self._read, self._errors = self._look()
-        self._loaded = _scheduled(self._read)
+        self._seen = self._told = self._look()
+        self._loaded = _scheduled(self._seen[0])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="automations", daemon=True)
 
@@ -80,18 +80,25 @@ class ScheduleWatch:
             self.look()
 
     def look(self) -> None:
-        """Take up what has changed since the last look; what cannot be done is tried again at the next."""
-        read, errors = self._look()
-        if (read, errors) != (self._read, self._errors):
-            self._say(f"{self._settings.automations_file.name} has changed; {_counted(read)}.")
+        """Take up what has changed and holds for two looks: a file that is being written is not what it will be.
+
+        What cannot be done is tried again at the next look.
+        """
+        seen = self._look()
+        if seen != self._seen:
+            self._seen = seen
+            return
+        automations, errors = seen
+        if seen != self._told:
+            self._told = seen
+            self._say(f"{self._settings.automations_file.name} has changed; {_counted(automations)}.")
             for error in errors:
                 self._say(f"Automation left out: {error}")
-        self._read, self._errors = read, errors
-        # Of a file of which nothing can be read, as while it is being written, nothing is taken up.
-        if _scheduled(read) == self._loaded or (errors and not read):
+        # Of a file of which nothing can be read, nothing is taken up.
+        if _scheduled(automations) == self._loaded or (errors and not automations):
             return
         if self._is_loaded_anew():
-            self._loaded = _scheduled(read)
+            self._loaded = _scheduled(automations)
 
     def _look(self) -> tuple[list[Automation], list[str]]:
         automations, errors = load_automations(self._settings.automations_file, self._settings.root)
