@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from engage_etl.cli.main import app
 from engage_etl.triggers.automation_checks import schema_errors
 from engage_etl.triggers.automation_nodes import read_entries
 from engage_etl.triggers.automation_schema import automations_schema, option_keys
@@ -113,6 +115,14 @@ def test_every_option_of_an_import_has_a_key_with_its_meaning() -> None:
             assert properties[name.replace("_", "-")]["description"] == field.description
     assert [key for key, one in properties.items() if not one.get("description")] == []
     assert set(option_keys()) < set(properties)
+
+
+def test_every_option_of_the_command_has_a_twin() -> None:
+    command: Any = typer.main.get_command(app)
+    options = {name[2:] for one in command.commands["import"].params for name in one.opts if name.startswith("--")}
+    twins = set(automations_schema()["properties"]["automations"]["items"]["properties"])
+    assert {"import-mode", "use-external-identifier"} < options
+    assert options - twins == {"use-external-identifier", "strict", "json", "help"} & options
 
 
 def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:
