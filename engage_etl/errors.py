@@ -74,7 +74,14 @@ class DataFolderUnusable(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The PostgreSQL server does not start or does not answer."""
+    """The PostgreSQL server does not start or does not answer.
+
+    is_passing: whether the connection was lost or could not be made, so that the same may work in a moment.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        self.is_passing = is_passing
+        super().__init__(message)
 
 
 class DiskFull(StoreError):

@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     )
     server_start_timeout: float = Field(120.0, gt=0, description="Seconds that the embedded server may take to start.")
     connect_timeout: int = Field(10, gt=0, description="Seconds to wait for the first answer of an external server.")
+    connection_retries: int = Field(
+        6, ge=0, description="How often a stage is tried again after a connection to database or network was lost."
+    )
+    connection_retry_pause: float = Field(
+        1.0, gt=0, le=60, description="Seconds before it is tried again; twice as long each time."
+    )
     lock_wait_limit: float = Field(
         600.0,
         gt=0,

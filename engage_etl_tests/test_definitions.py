@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engage_etl.settings import Settings
+from engage_etl.triggers.automation_checks import TAKEN_NAMES
 from engage_etl_tests.cli.commands import environment
 
 LIST_ALL = """
@@ -102,3 +103,18 @@ def test_a_wrong_automations_file_does_not_keep_dagster_from_loading(tmp_path: P
     settings.automations_file.write_text("automations: [\n")
     ended = load("import engage_etl.definitions", settings)
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
+def test_no_name_of_ours_is_left_to_the_schedule_of_an_automation(listed: dict[str, Any]) -> None:
+    ours = {*listed["sensors"], *listed["schedules"]}
+    assert ours <= set(TAKEN_NAMES)
+
+
+def test_an_automation_with_a_cron_line_is_a_schedule(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    settings.automations_file.write_text(
+        "automations:\n  - {name: nightly-crm, group: G, source: drop/crm, schedule: '0 2 * * *'}\n"
+    )
+    listed = json.loads(load(LIST_ALL, settings).stdout)
+    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm"]
+    assert listed["loaded"] == []

@@ -14,7 +14,7 @@ from engage_etl.errors import DiskFull, SchemaMismatch, ServerTooOld, StoreError
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
-from engage_etl.store.outages import is_disk_full
+from engage_etl.store.outages import is_connection_lost, is_disk_full
 from engage_etl.store.partitions import MONTHS_NEEDED, make_partitions
 from engage_etl.store.readers import building_role
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
@@ -307,7 +307,8 @@ def _unavailable(url: URL, error: SQLAlchemyError) -> StoreError:
     if is_disk_full(error):
         return DiskFull(f"The disk of the server at {_place(url)} is full ({reason}); make room, then try again.")
     return StoreUnavailable(
-        f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
+        f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server.",
+        is_passing=is_connection_lost(error),
     )
 
 

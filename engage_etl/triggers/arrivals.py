@@ -32,6 +32,8 @@ _MOST_AT_ONCE = 500
 """Files claimed in one look, so that it stays far below the 60 seconds of a tick; the others are next."""
 _PAUSE = 0.2
 """Seconds between two lists of the folders while nothing is there."""
+_LONGEST_PAUSE = 20.0
+"""Seconds; a tick of a schedule has 60."""
 _ONE_LOOK_AT_A_TIME = func.hashtextextended("engage-etl arrivals", 0)
 
 
@@ -70,15 +72,66 @@ def take_arrivals(
         The ids of the imports registered, and what was seen and is not taken yet.
     """
     moment = time.time() if now is None else now
-    with store.engine.connect() as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(_ONE_LOOK_AT_A_TIME))):
+    with _only_look(store) as is_ours:
+        if not is_ours:
             return [], dict(before)
+        recover_claims(store, complain)
+        return _take(store, automations, before, moment, complain)
+
+
+def see_waiting(automations: Sequence[Automation], complain: Complain = keep_quiet) -> Look:
+    """What lies at the sources now, the first of the two looks that claiming takes."""
+    now = time.time()
+    seen: Look = {}
+    for _, _, file, _ in _arrivals(automations, complain):
+        with suppress(FileNotFoundError):
+            seen[str(file)] = _see(file, None, now)
+    return seen
+
+
+def settle_pause(store: Store) -> float:
+    """Seconds between the two looks of those who have no time to come again: a tick of a schedule, a command."""
+    return min(store.settings.settle_time, _LONGEST_PAUSE)
+
+
+def take_seen(
+    store: Store,
+    automations: list[Automation],
+    seen: Mapping[str, Seen],
+    *,
+    most: int = _MOST_AT_ONCE,
+    until: float,
+    complain: Complain = keep_quiet,
+) -> tuple[list[str], Look]:
+    """Claim the files that are as they were seen ``settle_pause`` ago, as ``take_arrivals`` does.
+
+    most: files; until: by the monotonic clock, how long it waits while somebody else looks.
+
+    Returns:
+        The ids of the imports registered, and what is not taken.
+    """
+    with _only_look(store, until) as is_ours:
+        if not is_ours:
+            complain("another process has been looking at the drop folders all the time; try again")
+            return [], dict(seen)
+        recover_claims(store, complain)
+        return _take(store, automations, seen, time.time(), complain, most=most, settle_time=settle_pause(store))
+
+
+@contextmanager
+def _only_look(store: Store, until: float = 0.0) -> Iterator[bool]:
+    """Whether nobody else looks in this moment, nor will while this lasts. until: by the monotonic clock, wait so long."""
+    with store.engine.connect() as connection:
+        while not (is_ours := bool(connection.scalar(select(func.pg_try_advisory_lock(_ONE_LOOK_AT_A_TIME))))):
+            if time.monotonic() >= until:
+                break
+            time.sleep(_PAUSE)
         connection.commit()
         try:
-            recover_claims(store, complain)
-            return _take(store, automations, before, moment, complain)
+            yield is_ours
         finally:
-            connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
+            if is_ours:
+                connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
 
 
 def wait_for_arrival(automations: Sequence[Automation], patience: float) -> bool:
@@ -120,15 +173,23 @@ def files_without_folder(drop_folder: Path, automations: list[Automation]) -> li
 
 
 def _take(
-    store: Store, automations: list[Automation], before: Mapping[str, Seen], now: float, complain: Complain
+    store: Store,
+    automations: list[Automation],
+    before: Mapping[str, Seen],
+    now: float,
+    complain: Complain,
+    *,
+    most: int = _MOST_AT_ONCE,
+    settle_time: float | None = None,
 ) -> tuple[list[str], Look]:
     taken: list[str] = []
+    settle_time = store.settings.settle_time if settle_time is None else settle_time
     seen: Look = {}
     for _, _, file, automation in sorted(_arrivals(automations, complain), key=lambda arrival: arrival[:2]):
         with _complaints(file, complain), suppress(FileNotFoundError):  # taken back by its sender meanwhile
             state = _see(file, before.get(str(file)), now)
-            is_whole = str(file) in before and now - state.since >= store.settings.settle_time
-            if is_whole and len(taken) < _MOST_AT_ONCE and not _is_open_for_writing(file):
+            is_whole = str(file) in before and now - state.since >= settle_time
+            if is_whole and len(taken) < most and not _is_open_for_writing(file):
                 taken.extend(_claim(store, automation, file))
             else:
                 seen[str(file)] = state

@@ -42,30 +42,34 @@ def look_once(context: SensorEvaluationContext, store: Store, patience: float = 
     """
     until = time.monotonic() + patience
     automations, errors = load_automations(store.settings.automations_file, store.settings.root)
+    # The files of the others wait for their schedules.
+    on_arrival = [automation for automation in automations if not automation.is_scheduled]
+    scheduled = {automation.name for automation in automations if automation.is_scheduled}
     complaints = [str(error) for error in errors]
-    _make_folders(automations, complaints.append)
+    make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
     settle_ended(store, complaints.append)
     refused: list[str] = []
-    seen = _take_settled(store, automations, _as_look(context.cursor), refused.append)
-    due = due_runs(store, context.instance)
+    seen = _take_settled(store, on_arrival, _as_look(context.cursor), refused.append)
+    due = due_runs(store, context.instance, scheduled)
     # What cannot be taken would be seen to arrive again at once.
-    while not due and not refused and _is_worth_a_look(automations, seen, until):
-        seen = _take_settled(store, automations, seen, refused.append)
-        due = due_runs(store, context.instance)
+    while not due and not refused and _is_worth_a_look(on_arrival, seen, until):
+        seen = _take_settled(store, on_arrival, seen, refused.append)
+        due = due_runs(store, context.instance, scheduled)
     complaints += refused
     reasons = [*dict.fromkeys(complaints), *_waiting(seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:
         context.log.warning(reason)
     return SensorResult(
-        run_requests=[_request(run) for run in due],
+        run_requests=[run_request(run) for run in due],
         dynamic_partitions_requests=[IMPORTS.build_add_request([run.entry.import_id for run in due])] if due else [],
         skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
         cursor=_as_cursor(seen),
     )
 
 
-def _make_folders(automations: Sequence[Automation], complain: Complain) -> None:
+def make_folders(automations: Sequence[Automation], complain: Complain) -> None:
+    """Make the sources that are folders and do not exist."""
     for automation in automations:
         try:
             automation.source.mkdir(parents=True, exist_ok=True)
@@ -120,7 +124,8 @@ def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
     return alone
 
 
-def _request(run: DueRun) -> RunRequest:
+def run_request(run: DueRun) -> RunRequest:
+    """A run as Dagster is asked for it."""
     # Another run of an import comes before the first runs of those that arrived later (R40).
     first = {_PRIORITY: str(run.attempt)} if run.attempt > 1 else {}
     return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)
