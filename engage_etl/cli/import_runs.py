@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from engage_etl.cli.account import stated_name
 from engage_etl.cli.details import keep_details
 from engage_etl.cli.output import say
 from engage_etl.cli.progress import import_progress
@@ -18,9 +21,7 @@ from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.resources import ReportedProgress
 from engage_etl.triggers.run_import import LOOK_AND_TRY_AGAIN, list_runs, run_imports
 from engage_etl.vocabulary.options import ImportOptions
-from engage_etl.vocabulary.outcomes import Status
 
-_ON_THE_WAY = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
@@ -28,13 +29,18 @@ class _Interrupted(ImportEnded):
     """Ctrl-C ended the run of an import."""
 
 
-def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> list[Import]:
+def import_by_hand(
+    store: Store, files: list[Path], options: ImportOptions, started_by: str | None = None
+) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
-    Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+    started_by: who does; None: the account of this process. Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
     """
     with store.engine.begin() as connection:
-        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
+        name = stated_name(started_by)
+        arrivals = [
+            register_arrival(connection, store.settings, file.absolute(), options, started_by=name) for file in files
+        ]
         ids = [import_id for arrival in arrivals for import_id in arrival]
         entries = [find_import(connection, import_id) for import_id in ids]
     is_interrupted = False
@@ -46,6 +52,29 @@ def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> l
                 is_interrupted = isinstance(_run(store, entry, progress), _Interrupted)
     with store.engine.connect() as connection:
         return [find_import(connection, import_id) for import_id in ids]
+
+
+def run_waiting(
+    store: Store, entry: Import, job_name: str, run_config: Mapping[str, Any] | None = None
+) -> ImportEnded | None:
+    """Run a job for an import on which a person decides; returns what failed it, None if nothing did.
+
+    The import stays as the stages have left it.
+
+    Raises:
+        StoreError: the server went away.
+    """
+    interrupted = _Interrupted(f"{entry.file}: the run was interrupted before its end; give the command again.")
+    try:
+        with import_progress([entry.file]) as progress:
+            run_imports(store.settings, [entry], progress, job_name=job_name, run_config=run_config)
+    except KeyboardInterrupt:
+        return interrupted
+    with open_instance(store.settings) as instance:
+        runs = list_runs(instance, entry.import_id)
+    if runs and runs[0].is_success:
+        return None
+    return _latest_failure(store, entry) or interrupted
 
 
 def _run(store: Store, entry: Import, progress: ReportedProgress) -> ImportEnded | None:
@@ -78,7 +107,7 @@ def _end(store: Store, import_id: str) -> ImportEnded | None:
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
-    ended = _why(store, entry) if entry.status in _ON_THE_WAY else None
+    ended = _why(store, entry) if entry.is_unfinished else None
     if ended is not None or entry.report is None:
         _finish(store, import_id, ended)
     return ended
@@ -89,7 +118,7 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
     try:
         with import_lock(store.engine, import_id):
             with store.engine.begin() as connection:
-                if ended is not None and find_import(connection, import_id).status in _ON_THE_WAY:
+                if ended is not None and find_import(connection, import_id).is_unfinished:
                     mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
     except ReportMissing as missing:
@@ -100,7 +129,14 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
 
 
 def _why(store: Store, entry: Import) -> ImportEnded:
-    """Why the latest run of an import failed, as the event log of Dagster has it."""
+    """Why an import whose run is over has not ended by itself."""
+    return _latest_failure(store, entry) or _Interrupted(
+        f"{entry.file}: the import was interrupted, and nothing was applied; import the file again."
+    )
+
+
+def _latest_failure(store: Store, entry: Import) -> ImportEnded | None:
+    """Why the latest run of an import failed, as the event log of Dagster has it; None if no stage has."""
     with open_instance(store.settings) as instance:
         runs = list_runs(instance, entry.import_id)
         events = [log.dagster_event for log in instance.all_logs(runs[0].run_id)] if runs else []
@@ -112,7 +148,7 @@ def _why(store: Store, entry: Import) -> ImportEnded:
             return ImportEnded(failure.user_failure_data.description)
         if failure.error is not None and _INTERRUPTED not in failure.error.to_string():
             return _unforeseen(store, entry, failure.error.to_string())
-    return _Interrupted(f"{entry.file}: the import was interrupted, and nothing was applied; import the file again.")
+    return None
 
 
 def _unforeseen(store: Store, entry: Import, details: str) -> ImportEnded:
