@@ -1,0 +1,81 @@
+"""R35, R40 with ``engage-etl up``: a file waits for its approval, the next one does not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engage_etl.applied_updates.stage import approve_plan
+from engage_etl.settings import Settings
+from engage_etl.store.engine import Store
+from engage_etl.store.imports import Import, list_imports
+from engage_etl_tests.cli.commands import engage_etl
+from engage_etl_tests.importing import Importing
+from engage_etl_tests.own_dagster import own_dagster
+from engage_etl_tests.scenarios.service import drop, running, wait_for
+
+pytestmark = pytest.mark.scenario
+
+AUTOMATION = """
+automations:
+  - name: nightly-crm
+    group: Newsletter
+    source: drop/nightly-crm
+    additional-parameters:
+      source-use-customeridentifier: "true"
+"""
+WAITING = AUTOMATION + "    approval: required\n"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Iterator[Settings]:
+    """An installation whose Dagster knows nothing of other tests."""
+    with own_dagster(settings) as own:
+        yield own
+
+
+@pytest.fixture
+def folder(importing: Importing, settings: Settings) -> Path:
+    """A drop folder with its automation, over two contacts."""
+    importing.seed("user.Email,user.Identifier\nold@x.org,1\nolder@x.org,2\n")
+    settings.automations_file.write_text(WAITING)
+    source = settings.drop_dir / "nightly-crm"
+    source.mkdir(parents=True)
+    return source
+
+
+def has_status(store: Store, file: str, status: str) -> Import | None:
+    with store.engine.connect() as connection:
+        found = list_imports(connection, automation="nightly-crm")
+    return next((entry for entry in found if (entry.file, entry.status) == (file, status)), None)
+
+
+def test_two_files_wait_and_a_third_is_applied_meanwhile(
+    importing: Importing, settings: Settings, folder: Path, tmp_path: Path
+) -> None:
+    """One is approved by the command, the other was approved by a process that was killed before it applied it."""
+    store = importing.store
+    with running(settings, tmp_path / "up.log") as service:
+        drop("user.Identifier,user.Email\n1,first@x.org\n", folder / "first.csv")
+        drop("user.Identifier,user.Email\n2,second@x.org\n", folder / "second.csv")
+        first = wait_for("a plan that waits", lambda: has_status(store, "first.csv", "waiting_for_approval"))
+        second = wait_for("another one", lambda: has_status(store, "second.csv", "waiting_for_approval"))
+        settings.automations_file.write_text(AUTOMATION)
+        drop("user.Identifier,user.Email\n3,third@x.org\n", folder / "third.csv")
+        wait_for("the third file", lambda: has_status(store, "third.csv", "applied"))
+        assert importing.column("email") == [("old@x.org",), ("older@x.org",), ("third@x.org",)]
+        assert first.arrived_path.is_file() and second.arrived_path.is_file()
+        assert service.runs() == {name: ["SUCCESS"] for name in ("first.csv", "second.csv", "third.csv")}
+
+        approved = engage_etl(settings, "imports", "approve", first.import_id, "--by", "Ann", "--json")
+        assert (approved.code, approved.json["status"]) == (0, "applied"), approved.err
+        approve_plan(store, second.import_id, by="Bob")
+        wait_for("the second file", lambda: has_status(store, "second.csv", "applied"))
+        wait_for("its run", lambda: service.runs()["second.csv"] == ["SUCCESS"] * 2 or None)
+        assert service.end() == 0
+    assert importing.column("email") == [("first@x.org",), ("second@x.org",), ("third@x.org",)]
+    for entry in (first, second):
+        kept = settings.root / "done" / "nightly-crm" / entry.import_id
+        assert (kept / entry.file).is_file() and (kept / "report" / "summary.json").is_file()
