@@ -57,6 +57,7 @@ def _demand_applicable(connection: Connection, entry: Import) -> None:
 def _apply(store: Store, entry: Import, connection: Connection, is_overtaken: bool) -> None:
     if find_import(connection, entry.import_id).status is not entry.status:
         return  # Somebody else was faster while this waited for its locks.
+    demand_approval(connection, entry)  # it may have been taken back meanwhile
     if is_overtaken:
         entry = replace(entry, plan_snapshot=None)
     plan = plan_input(store, connection, entry)

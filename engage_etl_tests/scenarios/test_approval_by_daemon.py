@@ -67,7 +67,8 @@ def test_two_files_wait_and_a_third_is_applied_meanwhile(
         wait_for("the third file", lambda: has_status(store, "third.csv", "applied"))
         assert importing.column("email") == [("old@x.org",), ("older@x.org",), ("third@x.org",)]
         assert first.arrived_path.is_file() and second.arrived_path.is_file()
-        assert service.runs() == {name: ["SUCCESS"] for name in ("first.csv", "second.csv", "third.csv")}
+        green = {name: ["SUCCESS"] for name in ("first.csv", "second.csv", "third.csv")}
+        wait_for("three green runs", lambda: service.runs() == green or None)
 
         approved = engage_etl(settings, "imports", "approve", first.import_id, "--by", "Ann", "--json")
         assert (approved.code, approved.json["status"]) == (0, "applied"), approved.err

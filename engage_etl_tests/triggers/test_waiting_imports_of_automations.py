@@ -98,6 +98,16 @@ def test_approved_in_a_process_that_was_killed_it_is_applied_by_the_daemon(
     assert requests(sensor) == []
 
 
+@pytest.mark.parametrize(("option", "status"), WAITS)
+def test_rejected_its_file_ends_in_failed(sensor: Sensor, folder: Path, option: str, status: str) -> None:
+    entry = drop(sensor, folder, "contacts.csv", option)
+    stage_run.reject_and_finish(sensor.store, entry.import_id, because="the wrong file", by="Ann")
+    settled = Path(sensor.entry(entry.import_id).settled_path or "")
+    assert settled.parts[-4:-1] == ("failed", "crm", entry.import_id)
+    assert '"plan_rejected"' in (settled.parent / "report" / "summary.json").read_text()
+    assert requests(sensor) == []
+
+
 def test_while_a_run_is_at_work_no_other_is_asked_for(sensor: Sensor, folder: Path) -> None:
     entry = drop(sensor, folder, "contacts.csv", "approval: required")
     approve_plan(sensor.store, entry.import_id, by="Ann")
