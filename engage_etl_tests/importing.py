@@ -18,7 +18,7 @@ from engage_etl.stage_run import apply_and_finish, import_stage, plan_and_report
 from engage_etl.store.contacts import find_contacts
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import create_group
-from engage_etl.store.imports import Import, find_import, register_import
+from engage_etl.store.imports import Import, find_import, register_import, update_import
 from engage_etl.store.tables import contact, plan_row
 from engage_etl.validated_rows.stage import validate_rows
 from engage_etl.vocabulary.options import ImportOptions
@@ -59,7 +59,9 @@ class Importing:
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         given = ImportOptions(**{"group": GROUP, "use_external_identifier": True} | options)
         with self.store.engine.begin() as connection:
-            return register_import(connection, file, given, entry=entry, started_by=started_by)
+            import_id = register_import(connection, file, given, entry=entry)
+            update_import(connection, import_id, started_by=started_by)
+        return import_id
 
     def run(self, import_id: str, stages: tuple[Any, ...] = STAGES) -> Import:
         """Run stages, each with the import's lock, as the assets do."""

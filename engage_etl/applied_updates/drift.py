@@ -75,9 +75,7 @@ def plan_again_on_drift(connection: Connection, plan: PlanInput, entry: Import) 
 def keep_drift(connection: Connection, entry: Import, drifted: PlanDrifted) -> None:
     """Note that an approved plan was refused: the import waits as before, and its approval holds no more (R31)."""
     void_approvals(connection, entry.import_id, DRIFTED)
-    update_import(
-        connection, entry.import_id, drifted=drifted.rows, error_code=DRIFTED, error_message=str(drifted)
-    )
+    update_import(connection, entry.import_id, drifted=drifted.rows, error_code=DRIFTED, error_message=str(drifted))
 
 
 def _is_written_since(connection: Connection, entry: Import) -> bool:

@@ -110,7 +110,9 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     ] = None,
     max_changed: Annotated[
         str | None,
-        typer.Option(help="Stop after the plan past this many rows that create or update: 5% or 100. Default: no limit."),
+        typer.Option(
+            help="Stop after the plan past this many rows that create or update: 5% or 100. Default: no limit."
+        ),
     ] = None,
     approval: Annotated[
         str,

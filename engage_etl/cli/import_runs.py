@@ -15,7 +15,7 @@ from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, StoreError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
+from engage_etl.store.imports import Import, find_import, import_lock, mark_failed, update_import
 from engage_etl.store.outages import OUTAGES, outage
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.resources import ReportedProgress
@@ -34,14 +34,15 @@ def import_by_hand(
 ) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
-    started_by: who does; None: the account of this process. Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+    Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+
+    started_by: who does; None: the account of this process.
     """
     with store.engine.begin() as connection:
-        name = stated_name(started_by)
-        arrivals = [
-            register_arrival(connection, store.settings, file.absolute(), options, started_by=name) for file in files
-        ]
+        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
         ids = [import_id for arrival in arrivals for import_id in arrival]
+        for import_id in ids:
+            update_import(connection, import_id, started_by=stated_name(started_by))
         entries = [find_import(connection, import_id) for import_id in ids]
     is_interrupted = False
     with import_progress([entry.file for entry in entries]) as progress:

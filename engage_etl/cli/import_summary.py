@@ -61,7 +61,6 @@ def print_summary(store: Store, entry: Import) -> None:
     elif entry.is_reported:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
 
-
     _print_decision(store, entry)
 
 

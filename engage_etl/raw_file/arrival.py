@@ -22,12 +22,10 @@ def register_arrival(
     *,
     automation: str | None = None,
     modified_at: datetime | None = None,
-    started_by: str | None = None,
 ) -> list[str]:
     """Register an arrival; returns the ids of its imports, in the order of the archive.
 
-    automation: into whose drop folder it was dropped; its imports share one claimed file then; started_by: the person who
-    imports it otherwise. What is wrong with an
+    automation: into whose drop folder it was dropped; its imports share one claimed file then. What is wrong with an
     archive is the error of the one import that it is then.
 
     Raises:
@@ -46,7 +44,6 @@ def register_arrival(
             modified_at=modified_at,
             import_id=import_id,
             entry=entry,
-            started_by=started_by,
         )
     return ids
 

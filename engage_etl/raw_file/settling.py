@@ -29,7 +29,8 @@ _PRIVATE_FOLDER = 0o700
 def settle_file(store: Store, import_id: str) -> Path | None:
     """Put the dropped file of an import that ended into ``<data>/done|failed/<automation>/<import id>/``.
 
-    The file of an import that waits for a person stays claimed. An archive waits until all of its imports have ended, and fails if one of them does; the id is that of the first.
+    The file of an import that waits for a person stays claimed. An archive waits until all of its imports have ended, and
+    fails if one of them does; the id is that of the first.
     Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
     from ``failed/`` to ``done/``. Nothing is ever overwritten.
 

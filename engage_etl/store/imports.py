@@ -173,12 +173,11 @@ def register_import(
     modified_at: datetime | None = None,
     import_id: str | None = None,
     entry: str | None = None,
-    started_by: str | None = None,
 ) -> str:
     """Enter an import into the register; status ``received``.
 
     claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``; entry: the file inside
-    the archive ``source`` that is imported; started_by: the person who did, None for an automation.
+    the archive ``source`` that is imported.
 
     Returns:
         The id of the import.
@@ -197,7 +196,6 @@ def register_import(
             options=options.model_dump(mode="json", exclude_none=True),
             status=Status.RECEIVED,
             modified_at=modified_at,
-            started_by=started_by,
         )
     )
     return import_id

@@ -107,9 +107,7 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
 
 
-def _due_run(
-    store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval | None
-) -> DueRun | None:
+def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval | None) -> DueRun | None:
     """The run that an import waits for, or None if it gets no other.
 
     runs: those it had so far, the latest first; all have ended; approval: of its plan, which is only to be applied.
@@ -140,9 +138,7 @@ def _is_whole(run: dg.DagsterRun) -> bool:
     return run.job_name == IMPORT_CONTACTS and APPROVAL not in run.tags
 
 
-def _approved_run(
-    store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval
-) -> DueRun | None:
+def _approved_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval) -> DueRun | None:
     """The run that applies a plan which was approved and not applied, or None if the approval is taken back.
 
     Runs that were asked for because of this very approval bear its number.

@@ -33,9 +33,7 @@ def waiting(importing: Importing, **options: Any) -> Import:
 def change(importing: Importing, identifier: str, email: str) -> None:
     """Another program changes a contact."""
     with importing.store.engine.begin() as foreign:
-        foreign.execute(
-            update(contact).where(contact.c.identifier == identifier).values(email=email, email_key=email)
-        )
+        foreign.execute(update(contact).where(contact.c.identifier == identifier).values(email=email, email_key=email))
 
 
 def recorded(importing: Importing) -> list[Any]:
@@ -103,7 +101,7 @@ def test_r34_overriding_a_brake_is_an_approval_of_that_plan(importing: Importing
 @pytest.mark.parametrize("by", ["ann", "Ann", " ANN "])
 def test_r35_the_second_person_is_not_the_one_that_started_it(importing: Importing, by: str) -> None:
     entry = waiting(importing, approval="second-person", started_by="ann")
-    with pytest.raises(ApprovalRefused, match="ann has started import .* by a second person"):
+    with pytest.raises(ApprovalRefused, match=r"ann has started import .* by a second person"):
         approve_plan(importing.store, entry.import_id, by=by)
     assert recorded(importing) == []
     approve_plan(importing.store, entry.import_id, by="Bob")
@@ -214,7 +212,9 @@ def test_r31_many_rows_that_drifted_are_counted_and_the_first_named(importing: I
     approve_plan(importing.store, entry.import_id, by="Ann")
     with importing.store.engine.begin() as foreign:
         foreign.execute(update(contact).values(first_name="Zoe"))
-    with pytest.raises(PlanDrifted, match=r"12 of its rows .*: row 2 \(contact .*, row 11 \(contact \d+\) and 2 more\."):
+    with pytest.raises(
+        PlanDrifted, match=r"12 of its rows .*: row 2 \(contact .*, row 11 \(contact \d+\) and 2 more\."
+    ):
         importing.run(entry.import_id, APPLY)
 
 

@@ -141,7 +141,10 @@ def test_r35_a_dry_run_ends_with_its_report(importing: Importing, settings: Sett
         (("imports", "plan", "nope"), ("There is no import 'nope'",)),
         (("imports", "reject", "nope"), ("--because", "engage-etl imports reject --help")),
         (("imports", "approve", "nope", "--by", " "), ("--by ' ' names nobody",)),
-        (("import", __file__, "--group", "g", "--approval", "requred"), ("--approval 'requred'", "Did you mean required?")),
+        (
+            ("import", __file__, "--group", "g", "--approval", "requred"),
+            ("--approval 'requred'", "Did you mean required?"),
+        ),
         (("import", __file__, "--group", "g", "--max-changed", "lots"), ("--max-changed 'lots'", "a share like 5%")),
         (("import", __file__, "--group", "g", "--by", ""), ("--by '' names nobody",)),
     ],

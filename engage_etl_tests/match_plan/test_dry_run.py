@@ -17,7 +17,18 @@ from engage_etl_tests.match_plan import reference
 from engage_etl_tests.match_plan.test_plan_equals_reference import HEADERS, fill, some_values, stores, ways
 
 WRITTEN = ("contact", "membership", "custom_attribute", "contact_change", "contact_group")
-COLUMNS = ("row", "outcome", "reason", "message", "contact_id", "changes", "custom", "email_key", "mobile_key", "member")
+COLUMNS = (
+    "row",
+    "outcome",
+    "reason",
+    "message",
+    "contact_id",
+    "changes",
+    "custom",
+    "email_key",
+    "mobile_key",
+    "member",
+)
 
 
 def contents(importing: Importing) -> dict[str, list[Any]]:
@@ -25,8 +36,7 @@ def contents(importing: Importing) -> dict[str, list[Any]]:
     tables = {name: METADATA.tables[f"engage.{name}"] for name in WRITTEN}
     with importing.store.engine.connect() as connection:
         return {
-            name: list(connection.execute(select(table).order_by(*table.primary_key)))
-            for name, table in tables.items()
+            name: list(connection.execute(select(table).order_by(*table.primary_key))) for name, table in tables.items()
         }
 
 
@@ -76,7 +86,9 @@ def test_counts_and_plan_of_a_dry_run_are_those_of_the_real_run_that_follows(
 
 def test_a_dry_run_has_ended_and_is_never_applied(importing: Importing) -> None:
     before = contents(importing)
-    entry = importing.plan(as_csv(("user.Identifier", "user.Email"), ("1", "a@x.org")), dry_run=True, approval="required")
+    entry = importing.plan(
+        as_csv(("user.Identifier", "user.Email"), ("1", "a@x.org")), dry_run=True, approval="required"
+    )
     ended = importing.entry(entry.import_id)
     assert (ended.status, ended.has_ended, ended.report) == ("planned", True, f"reports/{entry.import_id}")
     with pytest.raises(UsageError, match="is a dry run, which is never applied"):

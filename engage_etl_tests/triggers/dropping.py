@@ -58,7 +58,5 @@ def add_run(
 ) -> dg.DagsterRun:
     """A run as the launcher would have left it."""
     partition = {"dagster/partition": import_id} if import_id else {}
-    run = dg.DagsterRun(
-        job_name=job_name, run_id=make_new_run_id(), status=status, tags=partition | (tags or {})
-    )
+    run = dg.DagsterRun(job_name=job_name, run_id=make_new_run_id(), status=status, tags=partition | (tags or {}))
     return instance.add_run(run)

@@ -39,12 +39,16 @@ class Runs:
         config: Mapping[str, Any] | None = None,
         selection: list[dg.AssetKey] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        return import_definitions().resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=entry.import_id,
-            run_config=config,
-            asset_selection=selection,
-            raise_on_error=False,
+        return (
+            import_definitions()
+            .resolve_job_def(job)
+            .execute_in_process(
+                instance=self.instance,
+                partition_key=entry.import_id,
+                run_config=config,
+                asset_selection=selection,
+                raise_on_error=False,
+            )
         )
 
     def refresh(self, entry: Import) -> Import:
@@ -108,7 +112,12 @@ def test_r35_the_job_apply_plan_approves_and_applies(runs: Runs, options: dict[s
 
 @pytest.mark.parametrize(
     ("by", "plan_hash", "expected"),
-    [("", "", "has to be named"), ("Ann", "", "and not blank"), ("Ann", "0123", "and not 0123"), (None, None, "has to be")],
+    [
+        ("", "", "has to be named"),
+        ("Ann", "", "and not blank"),
+        ("Ann", "0123", "and not 0123"),
+        (None, None, "has to be"),
+    ],
 )
 def test_r35_apply_plan_needs_a_name_and_the_plan_that_was_looked_at(
     runs: Runs, by: str | None, plan_hash: str | None, expected: str
@@ -143,9 +152,7 @@ def test_r34_a_brake_is_a_blocking_check_and_the_run_fails_with_our_sentence(run
     }  # fmt: skip
     failed = checks["max_changed"]
     assert (failed.severity, failed.blocking) == (dg.AssetCheckSeverity.ERROR, True)
-    assert failed.description == (
-        "contacts.csv: 2 of 2 rows (100.0%) create or update, more than 1 (max-changed)."
-    )
+    assert failed.description == ("contacts.csv: 2 of 2 rows (100.0%) create or update, more than 1 (max-changed).")
     figures = {name: value.value for name, value in failed.metadata.items()}
     assert figures == {"counted": 2, "rows": 2, "limit": "1 (max-changed)", "left_group": 0}
     assert stopped.status == "stopped"

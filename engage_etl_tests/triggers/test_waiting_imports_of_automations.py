@@ -17,9 +17,7 @@ from engage_etl_tests.triggers.conftest import AUTOMATIONS
 from engage_etl_tests.triggers.dropping import Sensor, add_run
 
 CONTENT = "user.Identifier,user.Email\n1,a@x.org\n"
-SUCCESS, FAILURE, CANCELED, LIVE = (
-    dg.DagsterRunStatus[name] for name in ("SUCCESS", "FAILURE", "CANCELED", "STARTED")
-)
+SUCCESS, FAILURE, CANCELED, LIVE = (dg.DagsterRunStatus[name] for name in ("SUCCESS", "FAILURE", "CANCELED", "STARTED"))
 BY_SENSOR = {"dagster/sensor_name": "drop_folder"}
 
 
