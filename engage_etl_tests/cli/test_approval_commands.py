@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, text, update
 
 from engage_etl.settings import Settings
-from engage_etl.store.tables import contact
-from engage_etl_tests.cli.commands import Ended, engage_etl
+from engage_etl.store.approvals import find_approval
+from engage_etl.store.imports import is_alive
+from engage_etl.store.tables import contact, plan_approval
+from engage_etl_tests.applied_updates.beside import wait_until
+from engage_etl_tests.cli.commands import Ended, engage_etl, environment
 from engage_etl_tests.importing import GROUP, Importing
 
 pytestmark = pytest.mark.scenario
@@ -98,6 +103,36 @@ def test_r31_drift_is_refused_and_planned_again_on_request(
     assert (stale.code, stale.json["error"]["code"]) == (1, "approval_refused")
     assert engage_etl(settings, *approve, "--plan-hash", planned.json["plan_hash"]).code == 0
     assert importing.column("email") == [("new@x.org",), ("b@x.org",)]
+
+
+def test_killed_between_approval_and_apply_the_command_completes_it(
+    importing: Importing, settings: Settings, file: Path
+) -> None:
+    found = waiting(settings, file)
+    approve = ("imports", "approve", found["import_id"], "--by", "Ann")
+
+    def approval() -> object:
+        with importing.store.engine.connect() as connection:
+            return find_approval(connection, found["import_id"])
+
+    with importing.store.engine.connect() as other:
+        other.execute(text("SELECT * FROM engage.contact FOR UPDATE"))  # so that the apply waits
+        command = [sys.executable, "-m", "engage_etl.cli.main", *approve]
+        with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE) as process:
+            wait_until("the approval is recorded", lambda: approval() is not None)
+            process.kill()
+        assert importing.entry(found["import_id"]).status == "waiting_for_approval"
+    wait_until("its session has ended", lambda: not is_alive_now(importing, found["import_id"]))
+    ended = engage_etl(settings, *approve, "--json")
+    assert (ended.code, ended.json["status"]) == (0, "applied"), ended.err
+    assert importing.column("email") == [("new@x.org",), ("b@x.org",)]
+    with importing.store.engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(plan_approval)) == 1
+
+
+def is_alive_now(importing: Importing, import_id: str) -> bool:
+    with importing.store.engine.connect() as connection:
+        return is_alive(connection, import_id)
 
 
 def test_r35_rejected(importing: Importing, settings: Settings, file: Path) -> None:

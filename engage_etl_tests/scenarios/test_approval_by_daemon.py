@@ -15,7 +15,7 @@ from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.cli.commands import engage_etl
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.own_dagster import own_dagster
-from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -66,16 +66,36 @@ def applied_meanwhile(store: Store, folder: Path) -> str:
     raise AssertionError("no file was applied while others wait")
 
 
-def test_two_files_wait_and_a_third_is_applied_meanwhile(
+REPOSITORY = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name location { name } } } } }"
+LAUNCH = """
+mutation { launchRun(executionParams: {
+  selector: {repositoryLocationName: "%(location)s", repositoryName: "%(repository)s", jobName: "apply_plan"},
+  runConfigData: {ops: {applied_updates: {config: {by: "Cem", plan_hash: "%(plan_hash)s"}}}},
+  executionMetadata: {tags: [{key: "dagster/partition", value: "%(import_id)s"}]}
+}) { __typename } }
+"""
+
+
+def approve_in_the_web_page(service: Service, entry: Import) -> None:
+    """Start the job ``apply_plan`` as its launchpad does."""
+    [repository] = service.ask(REPOSITORY)["repositoriesOrError"]["nodes"]
+    names = {"location": repository["location"]["name"], "repository": repository["name"]}
+    about = {"plan_hash": entry.plan_hash, "import_id": entry.import_id}
+    assert service.ask(LAUNCH % (names | about))["launchRun"]["__typename"] == "LaunchRunSuccess"
+
+
+def test_files_wait_and_another_is_applied_meanwhile(
     importing: Importing, settings: Settings, folder: Path, tmp_path: Path
 ) -> None:
-    """One is approved by the command, the other was approved by a process that was killed before it applied it."""
+    """One is approved by the command, one in the web page, one by a process that was killed before it applied it."""
     store = importing.store
     with running(settings, tmp_path / "up.log") as service:
         drop("user.Identifier,user.Email\n1,first@x.org\n", folder / "first.csv")
         drop("user.Identifier,user.Email\n2,second@x.org\n", folder / "second.csv")
+        drop("user.Identifier,user.LastName\n1,Web\n", folder / "web.csv")
         first = wait_for("a plan that waits", lambda: has_status(store, "first.csv", "waiting_for_approval"))
         second = wait_for("another one", lambda: has_status(store, "second.csv", "waiting_for_approval"))
+        web = wait_for("a third one", lambda: has_status(store, "web.csv", "waiting_for_approval"))
         settings.automations_file.write_text(AUTOMATION)
         third = applied_meanwhile(store, folder)
         assert importing.column("email") == [("old@x.org",), ("older@x.org",), ("third@x.org",)]
@@ -85,11 +105,14 @@ def test_two_files_wait_and_a_third_is_applied_meanwhile(
 
         approved = engage_etl(settings, "imports", "approve", first.import_id, "--by", "Ann", "--json")
         assert (approved.code, approved.json["status"]) == (0, "applied"), approved.err
+        approve_in_the_web_page(service, web)
+        wait_for("the file that was approved in the web page", lambda: has_status(store, "web.csv", "applied"))
         approve_plan(store, second.import_id, by="Bob")
         wait_for("the second file", lambda: has_status(store, "second.csv", "applied"))
         wait_for("its run", lambda: service.runs()["second.csv"] == ["SUCCESS"] * 2 or None)
         assert service.end() == 0
     assert importing.column("email") == [("first@x.org",), ("second@x.org",), ("third@x.org",)]
-    for entry in (first, second):
+    assert importing.column("last_name") == [("Web",), (None,), (None,)]
+    for entry in (first, second, web):
         kept = settings.root / "done" / "nightly-crm" / entry.import_id
         assert (kept / entry.file).is_file() and (kept / "report" / "summary.json").is_file()
