@@ -53,7 +53,8 @@ def applied_updates(
             return
         progress.stage("applied_updates", None)
         apply_and_finish(run.store, run.import_id)
-        yield dg.MaterializeResult(metadata=_metadata(run))
+        metadata = _metadata(run)
+    yield dg.MaterializeResult(metadata=metadata)  # after the stage, which holds the import's lock
 
 
 def _has_made_the_plan(context: dg.AssetExecutionContext) -> bool:

@@ -71,16 +71,17 @@ def match_plan(
         progress.stage("match_plan", None)
         planned = plan_and_report(run.store, run.import_id)
         is_stopped = planned.status is Status.STOPPED and not _is_approved(run)
-        yield dg.MaterializeResult(
+        result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata={**_counts(planned), **_changes(run, planned), **run.duration(planned.rows)},
             check_results=[
                 _rows_accounted_for(planned),
                 *(_brake_check(planned, verdict, is_stopped) for verdict in brake_verdicts(planned)),
             ],
         )
-        if is_stopped:
-            # Dagster would name the checks that failed; people get our sentence.
-            raise dg.Failure(description=planned.error_message, allow_retries=False)
+    yield result  # after the stage: a run that is interrupted here leaves this open, and would keep the import's lock
+    if is_stopped:
+        # Dagster would name the checks that failed; people get our sentence.
+        raise dg.Failure(description=planned.error_message, allow_retries=False)
 
 
 def _is_approved(run: StageRun) -> bool:

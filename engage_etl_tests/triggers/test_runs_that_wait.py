@@ -9,9 +9,11 @@ import dagster as dg
 import pytest
 
 from engage_etl.applied_updates.stage import approve_plan
+from engage_etl.match_plan.asset import match_plan
 from engage_etl.store.approvals import find_approval
-from engage_etl.store.imports import Import
+from engage_etl.store.imports import Import, is_alive
 from engage_etl.triggers.jobs import APPLY_PLAN, IMPORT_CONTACTS, PLAN_IMPORT, approving, import_definitions
+from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl_tests.importing import Importing, as_csv
 
 CONTENT = as_csv(("user.Identifier", "user.Email"), ("1", "new@x.org"), ("2", "b@x.org"))
@@ -202,3 +204,15 @@ def test_r35_a_dry_run_is_green_and_never_applied(runs: Runs) -> None:
         refused = runs.run(entry, job, config, selection)
         assert not refused.success and "is a dry run, which is never applied" in sentence(refused)
     assert runs.importing.column("email") == [("old@x.org",)]
+
+
+def test_a_stage_is_over_when_its_result_is_given_back(runs: Runs) -> None:
+    """A run that is interrupted then leaves the generator of its asset open, and must not keep the import's lock."""
+    entry = runs.of()
+    runs.run(entry, PLAN_IMPORT)
+    context = dg.build_asset_context(partition_key=entry.import_id)
+    results = match_plan(context, store=StoreResource(), progress=Progress())
+    assert isinstance(next(results), dg.MaterializeResult)
+    with runs.importing.store.engine.connect() as connection:
+        assert not is_alive(connection, entry.import_id)
+    results.close()
