@@ -17,10 +17,15 @@
     ├── SecretsUnusable            the secrets file cannot be used
     ├── NotificationNotSent        a service did not accept a message about imports (exit code 1)
     ├── ReportMissing              the import has ended, and its report could not be written (exit code 0 if applied)
+    ├── PlanHeld                   the plan waits for a person (exit code 1)
+    │   ├── BrakeStopped           a brake stopped it (R34)
+    │   ├── ApprovalMissing        it needs an approval and has none (R35)
+    │   ├── ApprovalRefused        who approves may not, or approves another plan (R35)
+    │   └── PlanDrifted            it was approved, and would not come out as approved any more (R31)
     └── ImportEnded                the import ends without being applied (exit code 1)
         ├── FileError              the file is refused as a whole; has a code (R22-R27)
         │   └── HeaderError        the CSV header; has column and nearest (R23)
-        └── BrakeStopped           a brake stopped it after the plan (R34)
+        └── PlanRejected           a person rejected the plan (R35)
 
 The first line of ``str(error)`` is the sentence that people read, in the terminal, in the report and as the
 failure message of the run.
@@ -155,12 +160,32 @@ class HeaderError(FileError):
         super().__init__(FileErrorCode.HEADER_INVALID, message + hint)
 
 
-class BrakeStopped(ImportEnded):
-    """A brake stopped the import after its plan; nothing was applied (R34).
+class PlanRejected(ImportEnded):
+    """A person rejected the plan of the import; nothing was applied (R35)."""
 
-    brake: name of the option; share: of all rows, 0 to 1; rows: how many rows were counted against it.
+
+class PlanHeld(EngageError):
+    """The plan of an import is not applied until a person says so; the import does not end by that."""
+
+
+class BrakeStopped(PlanHeld):
+    """A brake stopped the import after its plan, and nobody has approved that plan (R34)."""
+
+
+class ApprovalMissing(PlanHeld):
+    """The plan needs an approval before it is applied, and has none (R35)."""
+
+
+class ApprovalRefused(PlanHeld):
+    """Who approves is the one that started the import, or approves another plan than the one there is (R35)."""
+
+
+class PlanDrifted(PlanHeld):
+    """The approved plan would come out otherwise now: contacts were changed since it was made (R31).
+
+    rows: how many rows differ.
     """
 
-    def __init__(self, message: str, *, brake: str, share: float, rows: int) -> None:
-        self.brake, self.share, self.rows = brake, share, rows
+    def __init__(self, message: str, *, rows: int) -> None:
+        self.rows = rows
         super().__init__(message)

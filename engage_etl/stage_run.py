@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from engage_etl.applied_updates.stage import apply_updates
-from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
+from engage_etl.applied_updates.stage import apply_updates, reject_plan
+from engage_etl.errors import ImportEnded, ReportMissing
 from engage_etl.logs import logged_step
+from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.reports.report import report_around, write_report
 from engage_etl.store.engine import Store
@@ -36,15 +37,29 @@ def import_stage(store: Store, import_id: str, step: str = "stage") -> Iterator[
             with logged_step(store, import_id, step):
                 yield
         except ImportEnded as ended:
-            if not isinstance(ended, BrakeStopped):
-                with store.engine.begin() as connection:
-                    mark_failed(connection, import_id, ended)
+            with store.engine.begin() as connection:
+                mark_failed(connection, import_id, ended)
             try:
                 finish_import(store, import_id)
             except ReportMissing as missing:
                 # What ended the import is what people have to hear of.
                 _log.warning("%s", missing)
             raise
+
+
+def plan_and_report(store: Store, import_id: str) -> Import:
+    """Make the plan of an import; where that is its end, or a person is to look at it, write its report too (R34, R35).
+
+    The file of an import that waits stays claimed; that of a dry run is put away.
+
+    Raises:
+        EngageError: as ``make_plan``.
+        ReportMissing: as ``finish_import``.
+    """
+    planned = make_plan(store, import_id)
+    if planned.is_reported and planned.report is None:
+        finish_import(store, import_id)
+    return planned
 
 
 def apply_and_finish(store: Store, import_id: str) -> None:
@@ -65,6 +80,19 @@ def apply_and_finish(store: Store, import_id: str) -> None:
             raise
         raise _report_missing(store, applied, error) from error
     settle_file(store, import_id)
+
+
+def reject_and_finish(store: Store, import_id: str, *, because: str, by: str) -> None:
+    """End an import that waits for a person without applying it; write its report and put its file away (R35).
+
+    Raises:
+        ImportBusy: another process works on the import.
+        UsageError: as ``reject_plan``.
+        ReportMissing: as ``finish_import``.
+    """
+    with import_lock(store.engine, import_id):
+        reject_plan(store, import_id, because=because, by=by)
+        finish_import(store, import_id)
 
 
 def finish_import(store: Store, import_id: str) -> None:

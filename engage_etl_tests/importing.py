@@ -12,20 +12,19 @@ from typing import Any
 from sqlalchemy import select
 
 from engage_etl.errors import FileError
-from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
-from engage_etl.stage_run import apply_and_finish, import_stage
+from engage_etl.stage_run import apply_and_finish, import_stage, plan_and_report
 from engage_etl.store.contacts import find_contacts
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import create_group
-from engage_etl.store.imports import Import, find_import, register_import
+from engage_etl.store.imports import Import, find_import, register_import, update_import
 from engage_etl.store.tables import contact, plan_row
 from engage_etl.validated_rows.stage import validate_rows
 from engage_etl.vocabulary.options import ImportOptions
 
 GROUP = "Newsletter"
-STAGES = (archive_raw_file, validate_rows, make_plan, apply_and_finish)
+STAGES = (archive_raw_file, validate_rows, plan_and_report, apply_and_finish)
 Row = tuple[int, str, str | None]
 
 
@@ -44,7 +43,13 @@ class Importing:
         return cls(store, folder)
 
     def register(
-        self, content: str | bytes | Path, *, name: str = "contacts.csv", entry: str | None = None, **options: Any
+        self,
+        content: str | bytes | Path,
+        *,
+        name: str = "contacts.csv",
+        entry: str | None = None,
+        started_by: str | None = None,
+        **options: Any,
     ) -> str:
         """Write the content to a file and register it; matched on the identifier unless told otherwise."""
         if isinstance(content, Path):
@@ -54,7 +59,9 @@ class Importing:
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         given = ImportOptions(**{"group": GROUP, "use_external_identifier": True} | options)
         with self.store.engine.begin() as connection:
-            return register_import(connection, file, given, entry=entry)
+            import_id = register_import(connection, file, given, entry=entry)
+            update_import(connection, import_id, started_by=started_by)
+        return import_id
 
     def run(self, import_id: str, stages: tuple[Any, ...] = STAGES) -> Import:
         """Run stages, each with the import's lock, as the assets do."""

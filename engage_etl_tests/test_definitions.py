@@ -23,7 +23,7 @@ nodes = {key.to_user_string(): graph.get(key) for key in graph.get_all_asset_key
 stages = [node for node in nodes.values() if node.group_name == "contact_import"]
 keys = {node.key for node in stages}
 checks = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key in keys]
-jobs = {name: defs.get_job_def(name).asset_layer for name in ("import_contacts", "plan_import")}
+jobs = {name: defs.get_job_def(name).asset_layer for name in ("import_contacts", "plan_import", "apply_plan")}
 housekeeping = [node.name for node in defs.get_job_def("housekeeping").nodes]
 print(json.dumps({
     "assets": {name: sorted(key.to_user_string() for key in node.parent_keys) for name, node in nodes.items()},
@@ -80,14 +80,15 @@ def test_every_stage_has_its_partitions_its_owners_and_what_to_do_when_it_is_red
     assert listed["undescribed"] == []
 
 
-def test_r38_the_check_blocks(listed: dict[str, Any]) -> None:
-    assert listed["checks"] == {"rows_accounted_for": True}
+def test_r34_r38_the_checks_block(listed: dict[str, Any]) -> None:
+    assert listed["checks"] == {"rows_accounted_for": True, "max_rejected": True, "max_changed": True}
 
 
 def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
     assert listed["jobs"] == {
         "import_contacts": STAGES,
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
+        "apply_plan": ["applied_updates"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
     assert listed["schedules"] == ["housekeeping"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engage_etl.cli.account import stated_name
 from engage_etl.cli.options import AsJson, wrong_value
 from engage_etl.cli.output import (
     WORST_FIRST,
@@ -22,6 +23,7 @@ from engage_etl.cli.output import (
 from engage_etl.errors import UsageError
 from engage_etl.vocabulary.choices import (
     DETECT,
+    ApprovalNeeded,
     Duplicates,
     FileType,
     ImportMode,
@@ -106,6 +108,24 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     max_rejected: Annotated[
         str | None, typer.Option(help="Stop after the plan past this: 5% or 100. Default: over half, at least ten.")
     ] = None,
+    max_changed: Annotated[
+        str | None,
+        typer.Option(
+            help="Stop after the plan past this many rows that create or update: 5% or 100. Default: no limit."
+        ),
+    ] = None,
+    approval: Annotated[
+        str,
+        typer.Option(
+            metavar=_words(ApprovalNeeded), help="Who approves the plan before it is applied: `imports approve`."
+        ),
+    ] = ApprovalNeeded.NONE.value,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Make the plan and the report, and apply nothing, ever.")
+    ] = False,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who imports; the account of this command if left out.")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 3 if rows were rejected.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -126,11 +146,14 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         "ignore_unsubscribed": ignore_unsubscribed,
         "ignore_deactivated": ignore_deactivated,
         "max_rejected": max_rejected,
+        "max_changed": max_changed,
+        "approval": approval,
+        "dry_run": dry_run,
     }
     with errors_as_sentences(as_json=as_json):
         options = _options(given)
         _demand_files(files)
-        entries = _import(files, options, as_json=as_json)
+        entries = _import(files, options, stated_name(by), as_json=as_json)
     raise typer.Exit(worst_exit_code(entries, strict=strict))
 
 
@@ -186,8 +209,8 @@ def _demand_files(files: list[Path]) -> None:
         raise UsageError(f"{file} {problem}. Nothing was imported.")
 
 
-def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list[Import]:
-    """Import the files and print how it went."""
+def _import(files: list[Path], options: ImportOptions, by: str, *, as_json: bool) -> list[Import]:
+    """Import the files and print how it went; by: who does."""
     from engage_etl.loading import quick_loading
 
     with quick_loading():
@@ -196,7 +219,7 @@ def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list
 
     with store() as opened:
         with only_results_on_stdout():
-            entries = import_by_hand(opened, files, options)
+            entries = import_by_hand(opened, files, options, by)
         print_results(opened, entries, as_json=as_json)
     return entries
 
@@ -204,10 +227,11 @@ def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list
 def print_results(store: Store, entries: list[Import], *, as_json: bool) -> None:
     """Print how imports went: one JSON object, or a list if there are several."""
     from engage_etl.cli.import_summary import print_summary
-    from engage_etl.reports.summary import import_summary
+    from engage_etl.reports.summary import import_summaries
 
     if as_json:
-        summaries = [import_summary(entry) for entry in entries]
+        with store.engine.connect() as connection:
+            summaries = import_summaries(connection, entries)
         print_json(summaries[0] if len(summaries) == 1 else summaries)
         return
     for entry in entries:
@@ -225,6 +249,8 @@ def worst_exit_code(entries: list[Import], *, strict: bool) -> ExitCode:
 def _exit_code(entry: Import, *, strict: bool) -> ExitCode:
     from engage_etl.vocabulary.outcomes import Status
 
+    if entry.status is Status.PLANNED and entry.has_ended:
+        return ExitCode.DONE  # a dry run
     if entry.status is not Status.APPLIED:
         return ExitCode.FAILED
     return ExitCode.ROWS_REJECTED if strict and entry.rejected else ExitCode.DONE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from engage_etl.cli.account import stated_name
 from engage_etl.cli.details import keep_details
 from engage_etl.cli.output import say
 from engage_etl.cli.progress import import_progress
@@ -13,16 +15,14 @@ from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, StoreError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
+from engage_etl.store.imports import Import, find_import, import_lock, mark_failed, update_import
 from engage_etl.store.outages import OUTAGES, is_connection_lost, outage
 from engage_etl.store.reconnecting import wait_for_store
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.resources import ReportedProgress
 from engage_etl.triggers.run_import import LOOK_AND_TRY_AGAIN, list_runs, run_imports
 from engage_etl.vocabulary.options import ImportOptions
-from engage_etl.vocabulary.outcomes import Status
 
-_ON_THE_WAY = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
@@ -30,14 +30,20 @@ class _Interrupted(ImportEnded):
     """Ctrl-C ended the run of an import."""
 
 
-def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> list[Import]:
+def import_by_hand(
+    store: Store, files: list[Path], options: ImportOptions, started_by: str | None = None
+) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
     Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+
+    started_by: who does; None: the account of this process.
     """
     with store.engine.begin() as connection:
         arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
         ids = [import_id for arrival in arrivals for import_id in arrival]
+        for import_id in ids:
+            update_import(connection, import_id, started_by=stated_name(started_by))
         entries = [find_import(connection, import_id) for import_id in ids]
     with import_progress([entry.file for entry in entries]) as progress:
         run_registered(store, entries, progress)
@@ -57,6 +63,29 @@ def run_registered(store: Store, entries: Sequence[Import], progress: ReportedPr
         else:
             is_interrupted = isinstance(_run(store, entry, progress), _Interrupted)
     return not is_interrupted
+
+
+def run_waiting(
+    store: Store, entry: Import, job_name: str, run_config: Mapping[str, Any] | None = None
+) -> ImportEnded | None:
+    """Run a job for an import on which a person decides; returns what failed it, None if nothing did.
+
+    The import stays as the stages have left it.
+
+    Raises:
+        StoreError: the server went away.
+    """
+    interrupted = _Interrupted(f"{entry.file}: the run was interrupted before its end; give the command again.")
+    try:
+        with import_progress([entry.file]) as progress:
+            run_imports(store.settings, [entry], progress, job_name=job_name, run_config=run_config)
+    except KeyboardInterrupt:
+        return interrupted
+    with open_instance(store.settings) as instance:
+        runs = list_runs(instance, entry.import_id)
+    if runs and runs[0].is_success:
+        return None
+    return _latest_failure(store, entry) or interrupted
 
 
 def _run(store: Store, entry: Import, progress: ReportedProgress) -> ImportEnded | None:
@@ -109,7 +138,7 @@ def _end(store: Store, import_id: str) -> ImportEnded | None:
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
-    ended = _why(store, entry) if entry.status in _ON_THE_WAY else None
+    ended = _why(store, entry) if entry.is_unfinished else None
     if ended is not None or entry.report is None:
         _finish(store, import_id, ended)
     return ended
@@ -120,7 +149,7 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
     try:
         with import_lock(store.engine, import_id):
             with store.engine.begin() as connection:
-                if ended is not None and find_import(connection, import_id).status in _ON_THE_WAY:
+                if ended is not None and find_import(connection, import_id).is_unfinished:
                     mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
     except ReportMissing as missing:
@@ -131,7 +160,14 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
 
 
 def _why(store: Store, entry: Import) -> ImportEnded:
-    """Why the latest run of an import failed, as the event log of Dagster has it."""
+    """Why an import whose run is over has not ended by itself."""
+    return _latest_failure(store, entry) or _Interrupted(
+        f"{entry.file}: the import was interrupted, and nothing was applied; import the file again."
+    )
+
+
+def _latest_failure(store: Store, entry: Import) -> ImportEnded | None:
+    """Why the latest run of an import failed, as the event log of Dagster has it; None if no stage has."""
     with open_instance(store.settings) as instance:
         runs = list_runs(instance, entry.import_id)
         events = [log.dagster_event for log in instance.all_logs(runs[0].run_id)] if runs else []
@@ -143,7 +179,7 @@ def _why(store: Store, entry: Import) -> ImportEnded:
             return ImportEnded(failure.user_failure_data.description)
         if failure.error is not None and _INTERRUPTED not in failure.error.to_string():
             return _unforeseen(store, entry, failure.error.to_string())
-    return _Interrupted(f"{entry.file}: the import was interrupted, and nothing was applied; import the file again.")
+    return None
 
 
 def _unforeseen(store: Store, entry: Import, details: str) -> ImportEnded:

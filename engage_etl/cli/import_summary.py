@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from rich.bar import Bar
 from rich.table import Table
 from rich.text import Text
@@ -9,9 +11,11 @@ from sqlalchemy import select
 
 from engage_etl.cli.output import result_console, table, visible
 from engage_etl.reports.samples import field_change_counts
+from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
 from engage_etl.store.tables import plan_row
+from engage_etl.vocabulary.options import ApprovalNeeded
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
 _SENTENCES = 5
@@ -23,14 +27,20 @@ _OUTCOME_COLOURS = {
     Outcome.SKIPPED: "yellow",
     Outcome.REJECTED: "red",
 }
-_COLOURS = {Status.APPLIED: "green", Status.FAILED: "red", Status.STOPPED: "yellow"}
+_COLOURS = {
+    Status.APPLIED: "green",
+    Status.FAILED: "red",
+    Status.STOPPED: "yellow",
+    Status.WAITING_FOR_APPROVAL: "yellow",
+}
 
 
 def print_summary(store: Store, entry: Import) -> None:
     """Print status, counts, reasons, changed fields, the first rejected rows and where to look next."""
     console = result_console()
     colour = _COLOURS.get(entry.status, "cyan")
-    group, status = visible(entry.group_name), (entry.status.value, f"bold {colour}")
+    words = f"{entry.status.value} (dry run, nothing is applied)" if entry.is_dry_run else entry.status.value
+    group, status = visible(entry.group_name), (words, f"bold {colour}")
     heading = Text.assemble((visible(entry.file), "bold"), " → ", group, ": ", status, f"  ({entry.import_id})")
     console.print(heading, soft_wrap=True)
     if entry.error_message:
@@ -56,8 +66,28 @@ def print_summary(store: Store, entry: Import) -> None:
             console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
     if entry.report:
         console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
-    elif entry.status.has_ended:
+    elif entry.is_reported:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
+
+    _print_decision(store, entry)
+
+
+def _print_decision(store: Store, entry: Import) -> None:
+    """Who approved the plan, or who may and how (R35)."""
+    with store.engine.connect() as connection:
+        approval = find_approval(connection, entry.import_id)
+    console = result_console()
+    if approval is not None:
+        moment = approval.approved_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        console.print(f"Approved by {visible(approval.approved_by)}, {moment}.", markup=False)
+    elif entry.status.waits:
+        second = entry.import_options.approval is ApprovalNeeded.SECOND_PERSON
+        other = f", by somebody else than {visible(entry.starter or 'who started it')}" if second else ""
+        console.print(f"Plan: {entry.plan_hash}", markup=False, soft_wrap=True)
+        console.print(f"To apply it{other}: engage-etl imports approve {entry.import_id}", markup=False, soft_wrap=True)
+        console.print(
+            f"To end it: engage-etl imports reject {entry.import_id} --because TEXT", markup=False, soft_wrap=True
+        )
 
 
 def _outcomes(entry: Import) -> Table:

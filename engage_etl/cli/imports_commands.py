@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engage_etl.cli import approval_commands
 from engage_etl.cli.options import AsJson, demand_choice
 from engage_etl.cli.output import (
     errors_as_sentences,
@@ -35,13 +36,14 @@ def list_all(
 ) -> None:
     """List the latest imports."""
     from engage_etl.cli.installation import store
-    from engage_etl.reports.summary import import_summary
+    from engage_etl.reports.summary import import_summaries
     from engage_etl.store.imports import list_imports
 
     with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
         entries = list_imports(connection, limit=limit)
+        summaries = import_summaries(connection, entries) if as_json else []
     if as_json:
-        print_json([import_summary(entry) for entry in entries])
+        print_json(summaries)
     elif not entries:
         say("There are no imports yet; start one with `engage-etl import FILE --group NAME`.")
     else:
@@ -59,14 +61,15 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
     """Show how an import went: counts, reasons, report."""
     from engage_etl.cli.import_summary import print_summary
     from engage_etl.cli.installation import store
-    from engage_etl.reports.summary import import_summary
+    from engage_etl.reports.summary import import_summaries
     from engage_etl.store.imports import find_import
 
     with errors_as_sentences(as_json=as_json), store() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
+            [summary] = import_summaries(connection, [entry])
         if as_json:
-            print_json(import_summary(entry))
+            print_json(summary)
         else:
             print_summary(opened, entry)
 
@@ -116,7 +119,7 @@ def _as_word(value: Any) -> str:
 
 @app.command("report")
 def report(import_id: ImportId) -> None:
-    """Write the report of an import that has ended, where it is missing or was removed; prints its folder."""
+    """Write the report of an import that has ended or waits, where it is missing or was removed; prints its folder."""
     from engage_etl.cli.installation import store
     from engage_etl.stage_run import finish_import
     from engage_etl.store.imports import find_import, import_lock
@@ -124,11 +127,16 @@ def report(import_id: ImportId) -> None:
     with errors_as_sentences(as_json=False), store() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
-        if not entry.status.has_ended:
+        if not entry.is_reported:
             raise UsageError(f"Import {import_id} is {entry.status.value}; its report is written when it has ended.")
         with import_lock(opened.engine, import_id):
             finish_import(opened, import_id)
         typer.echo(str(opened.settings.report_dir(import_id)))
+
+
+app.command("approve")(approval_commands.approve)
+app.command("reject")(approval_commands.reject)
+app.command("plan")(approval_commands.plan)
 
 
 @app.command("rows")

@@ -55,7 +55,7 @@ def _main(
 app.command("demo")(service_commands.demo)
 app.command("up")(service_commands.up)
 app.command("import", no_args_is_help=True)(import_command.import_files)
-app.add_typer(imports_commands.app, name="imports", help="Look at imports.")
+app.add_typer(imports_commands.app, name="imports", help="Look at imports, and decide on those that wait.")
 app.add_typer(contacts_commands.app, name="contacts", help="Look at contacts, or export them.")
 app.add_typer(groups_commands.app, name="groups", help="List and create groups.")
 app.add_typer(notifications_commands.app, name="notifications", help="Messages about imports, by mail or chat.")

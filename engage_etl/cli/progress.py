@@ -66,7 +66,7 @@ def import_progress(files: Sequence[str]) -> Iterator[ReportedProgress]:
 
         def on_stage(name: str, rows: int | None) -> None:
             done = list(_STAGES).index(name)
-            if done == 0:
+            if done == 0 or not bar.tasks[0].fields["file"]:  # a run may begin with a later stage
                 bar.reset(task, file=visible(next(waiting, "")), rows="")
             bar.update(task, description=_STAGES[name], completed=done)
             if rows is not None:

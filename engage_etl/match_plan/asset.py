@@ -1,5 +1,6 @@
 """Asset ``match_plan``: what will happen to each row, before anything happens."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,17 +11,23 @@ from engage_etl.triggers.stage_assets import GROUP, OWNERS, StageRun, counts_tab
 from engage_etl.validated_rows.asset import validated_rows
 
 if TYPE_CHECKING:
+    from engage_etl.match_plan.stage import BrakeVerdict
     from engage_etl.store.imports import Import
 
 DESCRIPTION = """
 Matches the valid rows with the contacts of the store and says for each row what will happen to it, with each changed
 field's value before and after. No contact is changed yet.
 
-**Red?** A brake stopped the import: more rows are rejected than it allows. The message has the figures; look at
-`rejected.csv` in the report. Nothing was applied. Correct the file and import it again, or allow more with
-`max-rejected`.
+**Red?** A brake stopped the import: more rows are rejected, or create or update a contact, than it allows. The message
+and the check have the figures; look at `rejected.csv` and `changes.csv` in the report. Nothing was applied. Correct the
+file and import it again, or apply this plan all the same: start the job `apply_plan` for this partition, with your name
+as `by` and the `plan_hash` that stands here.
+
+**Green, and `applied_updates` is missing?** The import waits for approval, by the same job, or it is a dry run.
 """
 ROWS_ACCOUNTED_FOR = "rows_accounted_for"
+MAX_REJECTED = "max_rejected"
+MAX_CHANGED = "max_changed"
 
 
 @dg.asset(
@@ -37,20 +44,68 @@ ROWS_ACCOUNTED_FOR = "rows_accounted_for"
             blocking=True,
             description="The counts of the five outcomes add up to the rows of the file, and the reasons to the rows "
             "that were skipped or rejected (R38).",
-        )
+        ),
+        dg.AssetCheckSpec(
+            MAX_REJECTED,
+            asset="match_plan",
+            blocking=True,
+            description="No more rows are rejected than max-rejected lets pass (R34).",
+        ),
+        dg.AssetCheckSpec(
+            MAX_CHANGED,
+            asset="match_plan",
+            blocking=True,
+            description="No more rows create or update a contact than max-changed lets pass (R34).",
+        ),
     ],
 )
-def match_plan(context: dg.AssetExecutionContext, store: StoreResource, progress: Progress) -> dg.MaterializeResult:
+def match_plan(
+    context: dg.AssetExecutionContext, store: StoreResource, progress: Progress
+) -> Iterator[dg.MaterializeResult]:
     """Stage 3: plan."""
-    from engage_etl.match_plan.stage import make_plan
+    from engage_etl.match_plan.stage import brake_verdicts
+    from engage_etl.stage_run import plan_and_report
+    from engage_etl.vocabulary.outcomes import Status
 
     with run_stage(context, store) as run:
         progress.stage("match_plan", None)
-        planned = make_plan(run.store, run.import_id)
-        return dg.MaterializeResult(
+        planned = plan_and_report(run.store, run.import_id)
+        is_stopped = planned.status is Status.STOPPED and not _is_approved(run)
+        result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata={**_counts(planned), **_changes(run, planned), **run.duration(planned.rows)},
-            check_results=[_rows_accounted_for(planned)],
+            check_results=[
+                _rows_accounted_for(planned),
+                *(_brake_check(planned, verdict, is_stopped) for verdict in brake_verdicts(planned)),
+            ],
         )
+    yield result  # after the stage: a run that is interrupted here leaves this open, and would keep the import's lock
+    if is_stopped:
+        # Dagster would name the checks that failed; people get our sentence.
+        raise dg.Failure(description=planned.error_message, allow_retries=False)
+
+
+def _is_approved(run: StageRun) -> bool:
+    """Whether this very plan was approved before it was made again: approvals hold for a hash (R35)."""
+    from engage_etl.store.approvals import find_approval
+
+    with run.store.engine.connect() as connection:
+        return find_approval(connection, run.import_id) is not None
+
+
+def _brake_check(planned: "Import", verdict: "BrakeVerdict", is_stopped: bool) -> dg.AssetCheckResult:
+    """What a brake says; it blocks unless the plan is approved, applied, or never applied."""
+    return dg.AssetCheckResult(
+        check_name=verdict.brake,
+        passed=not verdict.is_exceeded,
+        severity=dg.AssetCheckSeverity.ERROR if is_stopped else dg.AssetCheckSeverity.WARN,
+        description=f"{planned.file}: {verdict.finding}.",
+        metadata={
+            "counted": verdict.rows,
+            "rows": verdict.of_rows,
+            "limit": verdict.limit,
+            "left_group": planned.left_group,
+        },
+    )
 
 
 def _counts(planned: "Import") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, LargeBinary, Text, cast, func, literal, selec
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from engage_etl.store.tables import plan_leaver, plan_row
-from engage_etl.vocabulary.options import ImportOptions
+from engage_etl.vocabulary.options import WHETHER_APPLIED, ImportOptions
 
 _ROWS_PER_BLOCK = 100
 
@@ -17,9 +17,10 @@ _ROWS_PER_BLOCK = 100
 def plan_hash(connection: Connection, import_id: str, stage_hash: str, options: ImportOptions) -> str:
     """SHA-256, hexadecimal, over what the plan in ``plan_row`` does, the stage files and the options.
 
-    The versions of contacts take no part: a plan that does the same is the same.
+    The versions of contacts take no part, nor do options that only say whether the plan is applied: a plan that does
+    the same is the same, and a dry run has the hash of the real one.
     """
-    given = json.dumps([stage_hash, options.model_dump(mode="json")], sort_keys=True)
+    given = json.dumps([stage_hash, options.model_dump(mode="json", exclude=set(WHETHER_APPLIED))], sort_keys=True)
     digests = [_rows_digest(connection, import_id), _leavers_digest(connection, import_id)]
     return hashlib.sha256(b"".join([given.encode(), *(digest or b"" for digest in digests)])).hexdigest()
 

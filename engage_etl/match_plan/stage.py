@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Text, cast, func, select
 
-from engage_etl.errors import BrakeStopped, UsageError
-from engage_etl.match_plan.brakes import check_brakes
+from engage_etl.errors import UsageError
+from engage_etl.match_plan.brakes import BrakeVerdict, brake_verdicts, rehearsal_sentence, stop_sentence
 from engage_etl.match_plan.hashing import plan_hash
 from engage_etl.match_plan.leavers import who_stays_unknown
 from engage_etl.match_plan.planning import PlanInput, write_plan
@@ -19,17 +19,18 @@ from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, update_import, void_plan
 from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.validated_rows.validation import load_summary
+from engage_etl.vocabulary.choices import ApprovalNeeded
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
 
 def make_plan(store: Store, import_id: str) -> Import:
     """Work out and keep the plan of an import, in one snapshot of the store; no contact is changed (R29).
 
-    An import that is applied is frozen: what is recorded comes back (R30). An unapplied plan is replaced.
+    An import that is applied is frozen: what is recorded comes back (R30). An unapplied plan is replaced. Afterwards the
+    import is ``planned``, ``stopped`` by a brake (R34), or ``waiting_for_approval`` (R35); a dry run has ended with it.
 
     Raises:
         FileError: the group does not exist (R22).
-        BrakeStopped: the plan is kept, but must not be applied (R34).
         UsageError: the rows of the import are not validated yet.
     """
     with store.engine.connect() as connection:
@@ -39,26 +40,21 @@ def make_plan(store: Store, import_id: str) -> Import:
     with store.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
         plan = plan_input(store, connection, entry)
         void_plan(connection, import_id)
-        counts, hash_ = record_plan(connection, plan)
+        hash_ = record_plan(connection, plan)
         update_import(
             connection,
             import_id,
-            status=Status.PLANNED,
             first_plan_hash=hash_,
             stage_hash=plan.summary.sha256,
             planned_at=func.clock_timestamp(),
+            **_what_follows(find_import(connection, import_id)),
         )
-        stopped = _brake(plan, counts)
-        if stopped:
-            _record_stop(connection, import_id, stopped)
-    if stopped:
-        raise stopped
     with store.engine.connect() as connection:
         return find_import(connection, import_id)
 
 
-def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, str]:
-    """Work out the plan in the caller's transaction and enter its rows, counts, hash and snapshot."""
+def record_plan(connection: Connection, plan: PlanInput) -> str:
+    """Work out the plan in the caller's transaction and enter its rows, counts, hash and snapshot; returns the hash."""
     snapshot = connection.scalar(select(cast(func.pg_current_snapshot(), Text)))
     prepare_bulk_work(connection)
     write_plan(connection, plan)
@@ -74,7 +70,7 @@ def record_plan(connection: Connection, plan: PlanInput) -> tuple[PlanCounts, st
         plan_hash=hash_,
         plan_snapshot=snapshot,
     )
-    return counts, hash_
+    return hash_
 
 
 @dataclass(frozen=True)
@@ -83,11 +79,6 @@ class PlanCounts:
 
     outcomes: dict[str, int]
     reasons: dict[str, int]
-
-    @property
-    def rows(self) -> int:
-        """All rows of the plan."""
-        return sum(self.outcomes.values())
 
     def columns(self) -> dict[str, Any]:
         """The counts as columns of the register."""
@@ -161,23 +152,33 @@ def plan_input(store: Store, connection: Connection, entry: Import) -> PlanInput
     )
 
 
-def _brake(plan: PlanInput, counts: PlanCounts) -> BrakeStopped | None:
-    try:
-        check_brakes(plan.options, file=plan.file, rows=counts.rows, rejected=counts.outcomes.get(Outcome.REJECTED, 0))
-    except BrakeStopped as stopped:
-        return stopped
-    return None
+def _what_follows(planned: Import) -> dict[str, Any]:
+    """Whether the plan may be applied now, as columns of the register: decided once, after the plan (R34, R35)."""
+    exceeded = [verdict for verdict in brake_verdicts(planned) if verdict.is_exceeded]
+    moment = func.clock_timestamp()
+    if planned.is_dry_run:
+        warnings = [rehearsal_sentence(planned, exceeded)] if exceeded else []
+        return {"status": Status.PLANNED, "ended_at": moment, "warnings": [*planned.warnings, *warnings]}
+    if exceeded:
+        sentence = stop_sentence(planned, exceeded)
+        return {
+            "status": Status.STOPPED,
+            "error_code": exceeded[0].brake,
+            "error_message": sentence,
+            "ended_at": moment,
+        }
+    if planned.import_options.approval is not ApprovalNeeded.NONE:
+        return {"status": Status.WAITING_FOR_APPROVAL}
+    return {"status": Status.PLANNED}
 
 
-def _record_stop(connection: Connection, import_id: str, stopped: BrakeStopped) -> None:
-    update_import(
-        connection,
-        import_id,
-        status=Status.STOPPED,
-        error_code=stopped.brake,
-        error_message=str(stopped),
-        ended_at=func.clock_timestamp(),
-    )
-
-
-__all__ = ["PlanCounts", "PlanInput", "make_plan", "plan_counts", "plan_input", "record_plan"]
+__all__ = [
+    "BrakeVerdict",
+    "PlanCounts",
+    "PlanInput",
+    "brake_verdicts",
+    "make_plan",
+    "plan_counts",
+    "plan_input",
+    "record_plan",
+]

@@ -39,7 +39,7 @@ def raw_file(
         progress.stage("raw_file", None)
         record = archive_raw_file(run.store, run.import_id)
         kept = run.store.settings.root / record.archived_path
-        yield dg.MaterializeResult(
+        result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata={
                 "bytes": record.bytes,
                 "sha256": record.sha256,
@@ -55,3 +55,4 @@ def raw_file(
                 **run.duration(),
             }
         )
+    yield result  # after the stage, which holds the import's lock

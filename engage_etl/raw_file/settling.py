@@ -20,7 +20,7 @@ _FOLDERS = {
     Status.APPLIED: "done",
     Status.REVERTED: "done",
     Status.FAILED: "failed",
-    Status.STOPPED: "failed",
+    Status.PLANNED: "done",  # a dry run that has ended
 }
 _REPORT = "report"
 _PRIVATE_FOLDER = 0o700
@@ -29,7 +29,8 @@ _PRIVATE_FOLDER = 0o700
 def settle_file(store: Store, import_id: str) -> Path | None:
     """Put the dropped file of an import that ended into ``<data>/done|failed/<automation>/<import id>/``.
 
-    An archive waits until all of its imports have ended, and fails if one of them does; the id is that of the first.
+    The file of an import that waits for a person stays claimed. An archive waits until all of its imports have ended, and
+    fails if one of them does; the id is that of the first.
     Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
     from ``failed/`` to ``done/``. Nothing is ever overwritten.
 
@@ -44,9 +45,9 @@ def settle_file(store: Store, import_id: str) -> Path | None:
         key = func.hashtextextended(f"settle {entry.claimed_path}", 0)
         connection.execute(select(func.pg_advisory_xact_lock(key)))
         entries = imports_of_arrival(connection, find_import(connection, import_id))
-        kinds = {_FOLDERS.get(one.status) for one in entries}
-        if None in kinds:
+        if not all(one.has_ended for one in entries):
             return None
+        kinds = {_FOLDERS[one.status] for one in entries}
         kind = "failed" if "failed" in kinds else "done"
         folder = store.settings.root / kind / (entry.automation or "manual") / _folder_name(entry)
         settled = _settle(entry, folder)

@@ -19,6 +19,7 @@ from engage_etl.reports.private_files import private_text_file, replaced_folder
 from engage_etl.reports.report_page import write_page
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import import_summary
+from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
 from engage_etl.store.tables import plan_row
@@ -37,9 +38,9 @@ _ADDRESS_HEADERS = tuple(attribute.header for attribute in ADDRESSES)
 def write_report(store: Store, import_id: str) -> Path:
     """Write the report of an import in place of an earlier one, and record where it is; returns its folder.
 
-    ``summary.json`` and ``report.html`` are always there. An import that ended before its rows were checked has no row files; one that has
-    no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
-    have changed.
+    ``summary.json`` and ``report.html`` are always there. An import that ended before its rows were checked has no row
+    files; one that has no plan has the rows that validation rejected and no changes. For an import that waits for a
+    person, was rejected, or is a dry run, ``changes.csv`` says what would change.
     """
     with report_around(store, import_id):
         pass
@@ -63,7 +64,7 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
         if entry.planned_at is not None:
             write_changes(store, aside / "changes.csv", import_id)
         entry = replace(entry, report=store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix())
-        _write_summary(aside / "summary.json", entry)
+        _write_summary(store, aside / "summary.json", entry)
         write_page(store, aside / PAGE, entry)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
@@ -81,9 +82,11 @@ def _write_row_files(store: Store, entry: Import, folder: Path) -> None:
         write_row_files(folder, _reported_rows(store, entry, record), _row_format(store, record))
 
 
-def _write_summary(path: Path, entry: Import) -> None:
+def _write_summary(store: Store, path: Path, entry: Import) -> None:
+    with store.engine.connect() as connection:
+        approval = find_approval(connection, entry.import_id)
     with private_text_file(path) as file:
-        json.dump(import_summary(entry), file, ensure_ascii=False, indent=2)
+        json.dump(import_summary(entry, approval), file, ensure_ascii=False, indent=2)
         file.write("\n")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
+from engage_etl.store.approvals import Approval, approvals
 from engage_etl.store.imports import Import
 
 
-def import_summary(entry: Import) -> dict[str, Any]:
+def import_summary(entry: Import, approval: Approval | None = None) -> dict[str, Any]:
     """The summary of an import, ready for JSON; messages in it are masked already (R41).
 
-    ``reasons`` sum up to skipped and rejected rows; ``error`` is None, or an object with ``code`` and ``message``.
+    approval: that holds for its plan. ``reasons`` sum up to skipped and rejected rows; ``error`` is None, or an object
+    with ``code`` and ``message``: why the import failed, or why it waits for a person.
     """
     return {
         "import_id": entry.import_id,
@@ -26,6 +31,26 @@ def import_summary(entry: Import) -> dict[str, Any]:
         "plan_hash": entry.plan_hash,
         "report": entry.report,
         "warnings": list(entry.warnings),
+        "dry_run": entry.is_dry_run,
+        "started_by": entry.starter,
+        "approval": _approval(approval),
+    }
+
+
+def import_summaries(connection: Connection, entries: Sequence[Import]) -> list[dict[str, Any]]:
+    """The summaries of some imports, with the approvals of their plans."""
+    found = approvals(connection, [entry.import_id for entry in entries])
+    return [import_summary(entry, found.get(entry.import_id)) for entry in entries]
+
+
+def _approval(approval: Approval | None) -> dict[str, Any] | None:
+    if approval is None:
+        return None
+    return {
+        "by": approval.approved_by,
+        "at": approval.approved_at.isoformat(),
+        "plan_hash": approval.plan_hash,
+        "overrides": approval.overrides,
     }
 
 

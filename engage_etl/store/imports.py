@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import OperationalError
 
-from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
+from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown, PlanRejected
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import FileType, ImportOptions
@@ -26,6 +26,9 @@ BY_HAND = "manual"
 
 UNFINISHED = (Status.RECEIVED, Status.VALIDATED, Status.PLANNED)
 """Imports that a run is at work on, or is yet to be."""
+
+_CODES: dict[type[EngageError], str] = {PlanRejected: "plan_rejected"}
+"""Codes of what ends an import, beside file errors."""
 
 CLAIMED = ".claimed"
 """Folder inside a drop folder where claimed files wait for their imports."""
@@ -71,6 +74,32 @@ class Import:
     entry: str | None
     left_group: int
     changed_fields: dict[str, dict[str, int]]
+    started_by: str | None
+
+    @property
+    def starter(self) -> str | None:
+        """Who started the import: a person, or the automation by its name; None if that was not recorded (R35)."""
+        return self.started_by or self.automation
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the import only makes plan and report (R35)."""
+        return bool(self.options.get("dry_run"))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the import has come to an end: a dry run has with its plan."""
+        return self.status.has_ended or (self.status is Status.PLANNED and self.ended_at is not None)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a run is at work on the import, or is yet to be."""
+        return self.status in UNFINISHED and not self.has_ended
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether there is something to report: the import has ended, or waits for a person who wants to see its plan."""
+        return self.has_ended or self.status.waits
 
     @property
     def import_options(self) -> ImportOptions:
@@ -222,7 +251,11 @@ def is_preceded(connection: Connection, entry: Import) -> bool:
     moment, name = func.coalesce(columns.modified_at, columns.received_at), columns.file.collate("C")
     earlier = tuple_(moment, name) < tuple_(*arrival(entry))
     query = select(import_register).where(
-        columns.automation == entry.automation, columns.is_claimed, columns.status.in_(UNFINISHED), earlier
+        columns.automation == entry.automation,
+        columns.is_claimed,
+        columns.status.in_(UNFINISHED),
+        columns.ended_at.is_(None),  # a dry run has ended with its plan
+        earlier,
     )
     return bool(connection.scalar(select(query.exists())))
 
@@ -244,14 +277,17 @@ def mark_claimed(connection: Connection, import_id: str) -> None:
 
 def mark_failed(connection: Connection, import_id: str, error: EngageError) -> None:
     """The import ended without being applied; the code and the sentence are kept."""
-    code = error.code.value if isinstance(error, FileError) else "failed"
+    code = error.code.value if isinstance(error, FileError) else _CODES.get(type(error), "failed")
     update_import(
         connection, import_id, status=Status.FAILED, error_code=code, error_message=str(error), ended_at=func.now()
     )
 
 
 def void_plan(connection: Connection, import_id: str) -> None:
-    """Take back the plan of an import, as the stage before it is made again; counts go with it."""
+    """Take back the plan of an import, as the stage before it is made again; counts and report go with it.
+
+    Approvals stay: they hold for the plan with their hash, should it come out the same again (R35).
+    """
     delete_plan(connection, import_id)
     zero = {name.value: 0 for name in Outcome}
     update_import(
@@ -269,6 +305,7 @@ def void_plan(connection: Connection, import_id: str) -> None:
         error_code=None,
         error_message=None,
         ended_at=None,
+        report=None,
     )
 
 

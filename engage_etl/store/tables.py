@@ -188,6 +188,7 @@ import_register = Table(
         server_default=text("'{}'::jsonb"),
         comment="rows of the plan that change each field, by outcome",
     ),
+    Column("started_by", Text, comment="who started it by hand; null: its automation did"),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
@@ -253,6 +254,26 @@ plan_attribute = Table(
     _scope(),
     comment="custom and member attributes that applying the plan creates (R17)",
 )
+
+plan_approval = Table(
+    "plan_approval",
+    METADATA,
+    Column("approval_id", BigInteger, Identity(always=False), primary_key=True),
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), nullable=False),
+    Column("plan_hash", Text, nullable=False, comment="of the plan that was approved, and of no other"),
+    Column("approved_by", Text, nullable=False),
+    Column("approved_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "overrides",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'::text[]"),
+        comment="brakes that had stopped the plan",
+    ),
+    Column("void_because", Text, comment="why it holds no more; null: it holds"),
+    comment="approvals of plans; they outlive the plans (R35)",
+)
+Index(None, plan_approval.c.import_id)
 
 contact_change = Table(
     "contact_change",

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from dagster import RunRequest, SensorEvaluationContext, SensorResult
+from dagster import AssetKey, RunRequest, SensorEvaluationContext, SensorResult
 
 from engage_etl.store.engine import Store
 from engage_etl.triggers.arrivals import (
@@ -21,7 +21,7 @@ from engage_etl.triggers.arrivals import (
     wait_for_arrival,
 )
 from engage_etl.triggers.automations import Automation, load_automations
-from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
+from engage_etl.triggers.outbox import APPROVAL, DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.runs import end_dead_runs, run_tags
 
@@ -127,8 +127,16 @@ def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
 def run_request(run: DueRun) -> RunRequest:
     """A run as Dagster is asked for it."""
     # Another run of an import comes before the first runs of those that arrived later (R40).
-    first = {_PRIORITY: str(run.attempt)} if run.attempt > 1 else {}
-    return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)
+    tags = run_tags(run.entry) | ({_PRIORITY: str(run.attempt)} if run.attempt > 1 else {})
+    if run.approval is None:
+        return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=tags)
+    return RunRequest(
+        run_key=run.run_key,
+        partition_key=run.entry.import_id,
+        tags=tags | {APPROVAL: str(run.approval.approval_id)},
+        # Whole, it would make another plan; by itself, this stage applies what is approved and nothing else.
+        asset_selection=[AssetKey("applied_updates")],
+    )
 
 
 def _as_cursor(seen: Mapping[str, Seen]) -> str:

@@ -13,6 +13,7 @@ import dagster as dg
 from engage_etl.errors import EngageError, ImportEnded, ReportMissing
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.stage_run import finish_import
+from engage_etl.store.approvals import Approval, approved_imports, void_approvals
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import (
     UNFINISHED,
@@ -25,10 +26,14 @@ from engage_etl.store.imports import (
     mark_failed,
     update_import,
 )
+from engage_etl.triggers.jobs import IMPORT_CONTACTS
 from engage_etl.triggers.runs import runs_by_import
 from engage_etl.vocabulary.outcomes import Status
 
-_ENDED = (Status.APPLIED, Status.FAILED, Status.STOPPED)
+_MAY_HAVE_ENDED = (Status.APPLIED, Status.FAILED, Status.PLANNED)
+_WAITING = tuple(status for status in Status if status.waits)
+APPROVAL = "approval"
+"""Tag of a run that applies a plan: the number of the approval because of which it was asked for."""
 _MOST_AT_ONCE = 200
 """Runs asked for in one tick; the others wait in the register, so that a tick stays far below its 60 seconds."""
 HEAD_START = timedelta(seconds=60)
@@ -37,10 +42,15 @@ HEAD_START = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class DueRun:
-    """A run to ask for. attempt: 1 for the first; with the import's id it makes the run key, which launches once."""
+    """A run to ask for.
+
+    attempt: 1 for the first; with the import's id it makes the run key, which launches once; approval: of the plan that
+    is only to be applied, None for a whole import.
+    """
 
     entry: Import
     attempt: int
+    approval: Approval | None = None
 
     @property
     def run_key(self) -> str:
@@ -58,10 +68,15 @@ def due_runs(store: Store, instance: dg.DagsterInstance, scheduled: Collection[s
     asked for after ``HEAD_START``.
 
     An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
+
+    Among them are imports that somebody has approved in a run that died before it applied them (R35).
     """
     with store.engine.connect() as connection:
+        approvals = approved_imports(connection)
         dropped = [
-            entry for entry in list_imports(connection, statuses=UNFINISHED, is_claimed=True) if entry.automation
+            entry
+            for entry in list_imports(connection, statuses=(*UNFINISHED, *_WAITING), is_claimed=True)
+            if entry.automation and (entry.is_unfinished or entry.import_id in approvals)
         ]
         runs = runs_by_import(instance, [entry.import_id for entry in dropped])
         dropped = [
@@ -71,7 +86,10 @@ def due_runs(store: Store, instance: dg.DagsterInstance, scheduled: Collection[s
         waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
         waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
-    found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=arrival))
+    found = (
+        _due_run(store, entry, runs.get(entry.import_id, []), approvals.get(entry.import_id))
+        for entry in sorted(waiting, key=arrival)
+    )
     return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
 
 
@@ -89,15 +107,19 @@ def _is_asked_for_by_schedule(entry: Import, scheduled: Collection[str]) -> bool
 
 
 def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
-    """Write the report and put away the file of dropped imports that ended just before their process was killed.
+    """Write the report and put away the file of dropped imports that ended or came to wait just before their process died.
 
     complain: told of each that cannot be put away; it is tried again at the next tick.
     """
     with store.engine.connect() as connection:
-        ended = list_imports(connection, statuses=_ENDED, is_claimed=True, is_settled=False)
-        ended = [entry for entry in ended if entry.automation and not is_alive(connection, entry.import_id)]
+        ended = list_imports(connection, statuses=_MAY_HAVE_ENDED, is_claimed=True, is_settled=False)
+        ended = [entry for entry in ended if entry.automation and entry.has_ended]
         # The file of an archive waits for the last of its imports.
-        ended = [entry for entry in ended if all(one.status in _ENDED for one in imports_of_arrival(connection, entry))]
+        ended = [entry for entry in ended if all(one.has_ended for one in imports_of_arrival(connection, entry))]
+        # Those that wait for a person have a report too, and their file stays.
+        waiting = list_imports(connection, statuses=_WAITING, is_claimed=True)
+        ended += [entry for entry in waiting if entry.automation and entry.report is None]
+        ended = [entry for entry in ended if not is_alive(connection, entry.import_id)]
     for entry in ended:
         try:
             # Without its file, which people may have taken away, there is nothing left to do but to look once more.
@@ -107,15 +129,17 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
 
 
-def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueRun | None:
+def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval | None) -> DueRun | None:
     """The run that an import waits for, or None if it gets no other.
 
-    runs: those it had so far, the latest first; all have ended.
+    runs: those it had so far, the latest first; all have ended; approval: of its plan, which is only to be applied.
     """
+    if approval is not None:
+        return _approved_run(store, entry, runs, approval)
     if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
         _give_up(store, entry, "its run was cancelled, and nothing was applied. Drop the file again to import it.")
         return None
-    failed = [run for run in runs if run.status is not dg.DagsterRunStatus.SUCCESS]
+    failed = [run for run in runs if _is_whole(run) and run.status is not dg.DagsterRunStatus.SUCCESS]
     if len(failed) >= store.settings.run_attempts:
         _give_up(
             store,
@@ -129,6 +153,30 @@ def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueR
         with store.engine.begin() as connection:
             update_import(connection, entry.import_id, attempts=attempt)
     return DueRun(entry, attempt)
+
+
+def _is_whole(run: dg.DagsterRun) -> bool:
+    """Whether a run was to take an import from file to end; people run single stages of those that wait, as they like."""
+    return run.job_name == IMPORT_CONTACTS and APPROVAL not in run.tags
+
+
+def _approved_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval) -> DueRun | None:
+    """The run that applies a plan which was approved and not applied, or None if the approval is taken back.
+
+    Runs that were asked for because of this very approval bear its number.
+    """
+    failed = [run for run in runs if run.tags.get(APPROVAL) == str(approval.approval_id)]
+    if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
+        why = "the run that was to apply its approved plan was cancelled"
+    elif len(failed) >= store.settings.run_attempts:
+        why = f"{len(failed)} runs that were to apply its approved plan ended before they had; look at them in the web page"
+    else:
+        return DueRun(entry, len(runs) + 1, approval)
+    with store.engine.begin() as connection:
+        void_approvals(connection, entry.import_id, "not_applied")
+        sentence = f"{entry.file}: {why}. Nothing was applied; approve the plan again, or reject it."
+        update_import(connection, entry.import_id, error_code="not_applied", error_message=sentence)
+    return None
 
 
 def _give_up(store: Store, entry: Import, why: str) -> None:

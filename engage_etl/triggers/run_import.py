@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 from dagster_postgres.utils import DagsterPostgresException
@@ -25,13 +26,22 @@ LOOK_AND_TRY_AGAIN = "look at `engage-etl imports list`, and import the file aga
 """What to do after an outage that may have come between a commit and its answer."""
 
 
-def run_imports(settings: Settings, entries: list[Import], progress: Progress | ReportedProgress) -> None:
+def run_imports(
+    settings: Settings,
+    entries: list[Import],
+    progress: Progress | ReportedProgress,
+    *,
+    job_name: str = IMPORT_CONTACTS,
+    run_config: Mapping[str, Any] | None = None,
+) -> None:
     """Run imports one after the other, each as a Dagster run of its own; how each went stands in the register.
+
+    job_name, run_config: what is run, if it is not the whole import.
 
     Raises:
         StoreError: the server went away, or has no room for Dagster's own tables.
     """
-    job = import_definitions().resolve_job_def(IMPORT_CONTACTS)
+    job = import_definitions().resolve_job_def(job_name)
     with _storage_errors_as_ours(settings), open_instance(settings) as instance:
         for entry in entries:
             _end_lost_runs(instance, entry.import_id)
@@ -43,7 +53,7 @@ def run_imports(settings: Settings, entries: list[Import], progress: Progress | 
                 resources={"progress": progress},
                 raise_on_error=False,
                 # What went wrong stands in the register and in the event log; the terminal shows our sentence.
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(run_config or {})},
             )
 
 

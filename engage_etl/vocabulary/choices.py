@@ -54,3 +54,11 @@ class UpdateRule(StrEnum):
     IF_NEW_NOT_BLANK = "if-new-not-blank"
     ALWAYS = "always"
     IF_STORED_BLANK = "if-stored-blank"
+
+
+class ApprovalNeeded(StrEnum):
+    """Who has to approve a plan before it is applied (R35)."""
+
+    NONE = "none"
+    REQUIRED = "required"
+    SECOND_PERSON = "second-person"

@@ -7,12 +7,21 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engage_etl.vocabulary.choices import Duplicates, FileType, ImportMode, InvalidValues, MangledIdentifiers
+from engage_etl.vocabulary.choices import (
+    ApprovalNeeded,
+    Duplicates,
+    FileType,
+    ImportMode,
+    InvalidValues,
+    MangledIdentifiers,
+)
 from engage_etl.vocabulary.import_modes import MODES, ModeRules
 from engage_etl.vocabulary.update_rules import UpdateRules
 
 SEPARATORS = (",", ";", "\t", "|")
 ALPHANUMERIC = "alphanumeric"
+WHETHER_APPLIED = frozenset({"max_rejected", "max_changed", "approval", "dry_run"})
+"""Options that say whether a plan is applied, and nothing about what it does."""
 _BRAKE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<percent>\s*%)?")
 
 
@@ -97,11 +106,26 @@ class ImportOptions(BaseModel):
         None,
         description="Stop after the plan past this many rejected rows: 5% or 100 (R34). Default: over half, at least ten.",
     )
+    max_changed: str | None = Field(
+        None,
+        description="Stop after the plan past this many rows that create or update: 5% or 100 (R34). Default: no limit.",
+    )
+    approval: ApprovalNeeded = Field(
+        ApprovalNeeded.NONE,
+        description="Who approves the plan before it is applied: none, required, or second-person, who is not the one "
+        "that started the import (R35).",
+    )
+    dry_run: bool = Field(False, description="Make plan and report and apply nothing, ever (R35).")
 
     @property
     def mode_rules(self) -> ModeRules:
         """What the import mode does (R20)."""
         return MODES[self.import_mode]
+
+    @property
+    def stops_after_plan(self) -> bool:
+        """Whether the import ends or waits with its plan, whatever that says (R35)."""
+        return self.dry_run or self.approval is not ApprovalNeeded.NONE
 
     @property
     def update_rules(self) -> UpdateRules:
@@ -145,9 +169,9 @@ class ImportOptions(BaseModel):
                 raise ValueError(f"not a regular expression ({error})") from None
         return value
 
-    @field_validator("max_rejected")
+    @field_validator("max_rejected", "max_changed")
     @classmethod
-    def _check_max_rejected(cls, value: str | None) -> str | None:
+    def _check_brake(cls, value: str | None) -> str | None:
         if value is not None:
             Brake.parse(value)
         return value
@@ -156,6 +180,8 @@ class ImportOptions(BaseModel):
 __all__ = [
     "ALPHANUMERIC",
     "SEPARATORS",
+    "WHETHER_APPLIED",
+    "ApprovalNeeded",
     "Brake",
     "Duplicates",
     "FileType",

@@ -70,8 +70,13 @@ class Status(StrEnum):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the import has come to an end, so that there is something to report (R39)."""
-        return self in (Status.APPLIED, Status.FAILED, Status.STOPPED, Status.REVERTED)
+        """Whether the import has come to an end; so has a dry run with its plan (``Import.has_ended``)."""
+        return self in (Status.APPLIED, Status.FAILED, Status.REVERTED)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the import waits for a person, who approves its plan or rejects it (R34, R35)."""
+        return self in (Status.WAITING_FOR_APPROVAL, Status.STOPPED)
 
 
 NOTIFIABLE = (Status.FAILED, Status.STOPPED, Status.WAITING_FOR_APPROVAL, Status.APPLIED)

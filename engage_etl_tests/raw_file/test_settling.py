@@ -60,7 +60,7 @@ def arrival(store: Store) -> Arrival:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(Status.APPLIED, "done"), (Status.FAILED, "failed"), (Status.STOPPED, "failed")],
+    [(Status.APPLIED, "done"), (Status.FAILED, "failed")],
 )
 def test_a_file_goes_where_its_import_ended_with_the_report_beside_it(
     arrival: Arrival, status: Status, kind: str
@@ -83,7 +83,7 @@ def test_settling_again_changes_nothing(arrival: Arrival) -> None:
     assert sorted(path.name for path in first.parent.iterdir()) == ["contacts.csv", "report"]
 
 
-@pytest.mark.parametrize("status", [Status.RECEIVED, Status.PLANNED, Status.WAITING_FOR_APPROVAL])
+@pytest.mark.parametrize("status", [Status.RECEIVED, Status.PLANNED, Status.WAITING_FOR_APPROVAL, Status.STOPPED])
 def test_a_file_whose_import_goes_on_stays(arrival: Arrival, status: Status) -> None:
     arrival.end(status)
     assert settle_file(arrival.store, arrival.import_id) is None

@@ -17,7 +17,7 @@ from engage_etl.errors import BrakeStopped, FileError
 from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
-from engage_etl.stage_run import import_stage
+from engage_etl.stage_run import import_stage, plan_and_report
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import create_group, list_groups
 from engage_etl.store.imports import find_import, list_imports, register_import
@@ -44,7 +44,7 @@ class Desk:
         with import_stage(self.store, import_id):
             archive_raw_file(self.store, import_id)
             validate_rows(self.store, import_id)
-            make_plan(self.store, import_id)
+            plan_and_report(self.store, import_id)
             if apply:
                 apply_updates(self.store, import_id)
                 write_report(self.store, import_id)

@@ -54,10 +54,9 @@ def add_run(
     *,
     import_id: str | None = None,
     tags: dict[str, str] | None = None,
+    job_name: str = "import_contacts",
 ) -> dg.DagsterRun:
     """A run as the launcher would have left it."""
     partition = {"dagster/partition": import_id} if import_id else {}
-    run = dg.DagsterRun(
-        job_name="import_contacts", run_id=make_new_run_id(), status=status, tags=partition | (tags or {})
-    )
+    run = dg.DagsterRun(job_name=job_name, run_id=make_new_run_id(), status=status, tags=partition | (tags or {}))
     return instance.add_run(run)

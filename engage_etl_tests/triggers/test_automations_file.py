@@ -10,6 +10,7 @@ from engage_etl.errors import AutomationError
 from engage_etl.triggers.automation_schema import option_keys
 from engage_etl.triggers.automations import USE_IDENTIFIER, Automation, load_automations
 from engage_etl.vocabulary.choices import Duplicates
+from engage_etl.vocabulary.options import ImportOptions
 
 GOOD = """\
 automations:
@@ -70,6 +71,33 @@ def test_every_option_of_the_command_line(tmp_path: Path) -> None:
     options = automation.options
     assert (options.separator, options.character_set, options.max_rejected) == ("\t", "ISO-8859-15", "5%")
     assert options.duplicates is Duplicates.REJECT
+
+
+VALUES = {
+    "import_mode": "replace",
+    "file_type": "csv",
+    "separator": ";",
+    "character_set": "UTF-8",
+    "update_rule": "always",
+    "duplicates": "reject",
+    "link_unidentified": "true",
+    "identifier_pattern": "alphanumeric",
+    "mangled_identifiers": "accept",
+    "invalid_values": "drop",
+    "ignore_unsubscribed": "true",
+    "ignore_deactivated": "true",
+    "max_rejected": "5%",
+    "max_changed": "100",
+    "approval": "second-person",
+    "dry_run": "true",
+}
+
+
+@pytest.mark.parametrize("field", sorted(set(ImportOptions.model_fields) - {"group", "use_external_identifier"}))
+def test_every_option_of_an_import_has_a_key_of_its_name(tmp_path: Path, field: str) -> None:
+    [automation], wrong = load(tmp_path, f"{GOOD}    {field.replace('_', '-')}: {VALUES[field]}\n")
+    assert wrong == []
+    assert getattr(automation.options, field) != ImportOptions.model_fields[field].default
 
 
 def test_r19_one_update_rule_or_a_list_of_them(tmp_path: Path) -> None:
@@ -161,6 +189,10 @@ def test_r2_the_parameter_twice(tmp_path: Path) -> None:
         ("character-set: klingon", "character-set", None),
         ("identifier-pattern: '['", "identifier-pattern", None),
         ("max-rejected: 200%", "max-rejected", None),
+        ("max-changed: some", "max-changed", None),
+        ("approval: require", "approval", "required"),
+        ("approval: second person", "approval", "second-person"),
+        ("dry-run: maybe", "dry-run", None),
         ("pattern: [a, b]", "pattern", None),
         ("pattern: {a: b}", "pattern", None),
         ("additional-parameters: x", "additional-parameters", None),

@@ -68,10 +68,10 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[EmbeddedServer]:
-    """A server of its own, which the tests may stop."""
+    """A server of its own, which the tests may stop; it writes to the disk as that of an installation does."""
     folder = Path(tempfile.mkdtemp(prefix="engage-lost-"))
     folder.chmod(0o755)
-    started = EmbeddedServer(folder, shared_buffers="64MB", fsync=False)
+    started = EmbeddedServer(folder, shared_buffers="64MB")
     try:
         yield started
     finally:
