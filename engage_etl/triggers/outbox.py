@@ -98,7 +98,7 @@ def first_runs(store: Store, import_ids: Sequence[str]) -> list[DueRun]:
     with store.engine.connect() as connection:
         claimed = list_imports(connection, statuses=UNFINISHED, is_claimed=True)
     ordered = sorted((entry for entry in claimed if entry.import_id in set(import_ids)), key=arrival)
-    found = (_due_run(store, entry, []) for entry in ordered[:_MOST_AT_ONCE])
+    found = (_due_run(store, entry, [], None) for entry in ordered[:_MOST_AT_ONCE])
     return [due for due in found if due is not None]
 
 
