@@ -9,12 +9,14 @@ from engage_etl.settings import load_settings
 from engage_etl.triggers.drop_folder import drop_folder_sensor
 from engage_etl.triggers.housekeeping import housekeeping_definitions
 from engage_etl.triggers.jobs import import_definitions
+from engage_etl.triggers.revert_job import revert_definitions
 
 _settings = load_settings()
 
 defs = dg.Definitions.merge(
     import_definitions(),
     dg.Definitions(sensors=[drop_folder_sensor(_settings)]),
+    revert_definitions(),
     housekeeping_definitions(),
     marts_definitions(_settings),
 )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engage_etl.applied_updates.revert import revert_import
 from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
 from engage_etl.raw_file.settling import settle_file
@@ -61,6 +62,25 @@ def apply_and_finish(store: Store, import_id: str) -> None:
             raise
         raise _report_missing(store, applied, error) from error
     settle_file(store, import_id)
+
+
+def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Import:
+    """Take back what an import did and write the report of the revert; returns the register's entry of the revert.
+
+    Can be repeated: what is reverted stays so, and a report that is missing is written.
+
+    Raises:
+        EngageError: as ``revert_import``; ImportBusy: another process works on the import.
+        ReportMissing: as ``finish_import``.
+    """
+    with store.engine.connect() as connection:
+        find_import(connection, import_id)
+    with import_lock(store.engine, import_id):
+        revert = revert_import(store, import_id, by)
+        if revert.report is None:
+            finish_import(store, revert.import_id)
+    with store.engine.connect() as connection:
+        return find_import(connection, revert.import_id)
 
 
 def finish_import(store: Store, import_id: str) -> None:

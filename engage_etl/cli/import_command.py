@@ -49,10 +49,13 @@ def _words(choices: Iterable[str]) -> str:
 
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
+    context: typer.Context,
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz or .zip.")
     ],
-    group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
+    group: Annotated[
+        str | None, typer.Option(help="Existing group that the contacts become members of; required but with --amends.")
+    ] = None,
     use_external_identifier: Annotated[
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")
     ] = False,
@@ -106,6 +109,13 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     max_rejected: Annotated[
         str | None, typer.Option(help="Stop after the plan past this: 5% or 100. Default: over half, at least ten.")
     ] = None,
+    amends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The file is a corrected rejected.csv of this import, whose options apply unless stated otherwise.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 3 if rows were rejected.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -128,11 +138,35 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         "max_rejected": max_rejected,
     }
     with errors_as_sentences(as_json=as_json):
+        if amends is not None:
+            given = _amended(files, amends, {name: given[name] for name in given if _is_stated(context, name)})
+        elif group is None:
+            raise UsageError("Missing option '--group'. See `engage-etl import --help`.")
         options = _options(given)
         _demand_files(files)
-        entries = _import(files, options, as_json=as_json)
+        entries = _import(files, options, amends, as_json=as_json)
     codes = {_exit_code(entry, strict=strict) for entry in entries}
     raise typer.Exit(next(code for code in WORST_FIRST if code in codes))
+
+
+def _is_stated(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _amended(files: list[Path], import_id: str, stated: dict[str, Any]) -> dict[str, Any]:
+    """The options of a corrected file: those of the import that it amends, unless stated otherwise.
+
+    Raises:
+        UsageError: the import cannot be amended, or not like this.
+    """
+    if len(files) > 1:
+        raise UsageError("--amends takes one corrected file at a time; import the others by themselves.")
+    from engage_etl.cli.installation import store
+    from engage_etl.store.amendments import amended_options
+
+    with store() as opened, opened.engine.connect() as connection:
+        return amended_options(connection, import_id, stated)
 
 
 def _options(given: dict[str, Any]) -> ImportOptions:
@@ -187,8 +221,8 @@ def _demand_files(files: list[Path]) -> None:
         raise UsageError(f"{file} {problem}. Nothing was imported.")
 
 
-def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list[Import]:
-    """Import the files and print how it went."""
+def _import(files: list[Path], options: ImportOptions, amends: str | None, *, as_json: bool) -> list[Import]:
+    """Import the files and print how it went. amends: id of the import that they correct."""
     from engage_etl.loading import quick_loading
 
     with quick_loading():
@@ -197,7 +231,7 @@ def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list
 
     with store() as opened:
         with only_results_on_stdout():
-            entries = import_by_hand(opened, files, options)
+            entries = import_by_hand(opened, files, options, amends)
         _print_results(opened, entries, as_json=as_json)
     return entries
 

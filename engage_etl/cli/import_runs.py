@@ -28,13 +28,17 @@ class _Interrupted(ImportEnded):
     """Ctrl-C ended the run of an import."""
 
 
-def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> list[Import]:
+def import_by_hand(
+    store: Store, files: list[Path], options: ImportOptions, amends: str | None = None
+) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
-    Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+    amends: id of the import that they correct. Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
     """
     with store.engine.begin() as connection:
-        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
+        arrivals = [
+            register_arrival(connection, store.settings, file.absolute(), options, amends=amends) for file in files
+        ]
         ids = [import_id for arrival in arrivals for import_id in arrival]
         entries = [find_import(connection, import_id) for import_id in ids]
     is_interrupted = False

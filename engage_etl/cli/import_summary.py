@@ -27,6 +27,11 @@ def print_summary(store: Store, entry: Import) -> None:
         console.print(visible(entry.error_message), markup=False)
     for warning in entry.warnings:
         console.print(f"Warning: {visible(warning)}", markup=False)
+    if entry.reverts is not None:
+        _print_revert(store, entry)
+        return
+    if entry.amends is not None:
+        console.print(f"Amends: {entry.amends}", markup=False, soft_wrap=True)
     console.print(
         table("rows", *Outcome, rows=[[f"{entry.rows:,}", *(f"{n:,}" for n in entry.outcome_counts().values())]])
     )
@@ -50,6 +55,17 @@ def print_summary(store: Store, entry: Import) -> None:
         console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
     elif entry.status.has_ended:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
+
+
+def _print_revert(store: Store, entry: Import) -> None:
+    """What an import that undoes another one did (R36)."""
+    console = result_console()
+    by = f", by {visible(entry.reverted_by)}" if entry.reverted_by else ""
+    console.print(f"Reverts: {entry.reverts}{by}", markup=False, soft_wrap=True)
+    counts = (entry.restored, entry.kept, entry.failed)
+    console.print(table("restored", "kept", "failed", rows=[[f"{count:,}" for count in counts]]))
+    if entry.report:
+        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

@@ -22,11 +22,12 @@ def register_arrival(
     *,
     automation: str | None = None,
     modified_at: datetime | None = None,
+    amends: str | None = None,
 ) -> list[str]:
     """Register an arrival; returns the ids of its imports, in the order of the archive.
 
-    automation: into whose drop folder it was dropped; its imports share one claimed file then. What is wrong with an
-    archive is the error of the one import that it is then.
+    automation: into whose drop folder it was dropped; its imports share one claimed file then; amends: the import some of
+    whose rows it has, corrected. What is wrong with an archive is the error of the one import that it is then.
 
     Raises:
         OSError: the file cannot be read.
@@ -44,6 +45,7 @@ def register_arrival(
             modified_at=modified_at,
             import_id=import_id,
             entry=entry,
+            amends=amends,
         )
     return ids
 

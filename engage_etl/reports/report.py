@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from engage_etl.reports.changes_file import write_changes
-from engage_etl.reports.private_files import private_text_file, replaced_folder
+from engage_etl.reports.private_files import replaced_folder
+from engage_etl.reports.revert_report import write_revert_report
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
-from engage_etl.reports.summary import import_summary
+from engage_etl.reports.summary import write_summary
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
 from engage_etl.store.tables import plan_row
@@ -61,7 +61,7 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
         if entry.planned_at is not None:
             write_changes(store, aside / "changes.csv", import_id)
         entry = replace(entry, report=store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix())
-        _write_summary(aside / "summary.json", entry)
+        write_summary(aside / "summary.json", entry)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
 
@@ -76,12 +76,6 @@ def _write_row_files(store: Store, entry: Import, folder: Path) -> None:
         record = find_file(connection, entry.import_id)
     if record is not None and entry.validated_at is not None:
         write_row_files(folder, _reported_rows(store, entry, record), _row_format(store, record))
-
-
-def _write_summary(path: Path, entry: Import) -> None:
-    with private_text_file(path) as file:
-        json.dump(import_summary(entry), file, ensure_ascii=False, indent=2)
-        file.write("\n")
 
 
 def _row_format(store: Store, record: ImportFile) -> RowFormat:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+from engage_etl.reports.private_files import private_text_file
 from engage_etl.store.imports import Import
 
 
@@ -26,7 +29,24 @@ def import_summary(entry: Import) -> dict[str, Any]:
         "plan_hash": entry.plan_hash,
         "report": entry.report,
         "warnings": list(entry.warnings),
+        "amends": entry.amends,
+        **_revert(entry),
     }
+
+
+def write_summary(path: Path, entry: Import) -> None:
+    """Write ``summary.json`` (R39)."""
+    with private_text_file(path) as file:
+        json.dump(import_summary(entry), file, ensure_ascii=False, indent=2)
+        file.write("\n")
+
+
+def _revert(entry: Import) -> dict[str, Any]:
+    """What an import that undoes another one did (R36); of all others only that they do not."""
+    if entry.reverts is None:
+        return {"reverts": None}
+    counts = {"restored": entry.restored, "kept": entry.kept, "failed": entry.failed}
+    return {"reverts": entry.reverts, "reverted_by": entry.reverted_by, **counts}
 
 
 def _error(entry: Import) -> dict[str, str | None] | None:

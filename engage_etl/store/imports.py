@@ -71,6 +71,12 @@ class Import:
     entry: str | None
     left_group: int
     changed_fields: dict[str, dict[str, int]]
+    reverts: str | None
+    reverted_by: str | None
+    restored: int
+    kept: int
+    failed: int
+    amends: str | None
 
     @property
     def import_options(self) -> ImportOptions:
@@ -144,11 +150,12 @@ def register_import(
     modified_at: datetime | None = None,
     import_id: str | None = None,
     entry: str | None = None,
+    amends: str | None = None,
 ) -> str:
     """Enter an import into the register; status ``received``.
 
     claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``; entry: the file inside
-    the archive ``source`` that is imported.
+    the archive ``source`` that is imported; amends: the import some of whose rows the file has, corrected.
 
     Returns:
         The id of the import.
@@ -160,6 +167,7 @@ def register_import(
             automation=automation,
             file=source.name if entry is None else f"{source.name}/{entry}",
             entry=entry,
+            amends=amends,
             source_path=str(source),
             claimed_path=str(claimed_path) if claimed_path else None,
             is_claimed=claimed_path is None,
