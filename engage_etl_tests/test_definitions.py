@@ -33,6 +33,7 @@ print(json.dumps({
     "jobs": {name: sorted(key.to_user_string() for key in job.executable_asset_keys) for name, job in jobs.items()},
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
     "housekeeping": sorted(housekeeping),
+    "all_jobs": sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
     "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt"} & set(sys.modules)),
 }))
@@ -85,6 +86,7 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "import_contacts": STAGES,
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
     }
+    assert listed["all_jobs"] == ["housekeeping", "import_contacts", "plan_import", "revert_import"]
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING"}
     assert listed["schedules"] == ["housekeeping"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
