@@ -13,6 +13,8 @@ select
     group_name,
     status,
     error_code,
+    reverts,
+    amends,
     rows,
     created,
     updated,

@@ -66,10 +66,10 @@ def note_email_forms(connection: Connection) -> None:
 
 def address_form(field: str, value: ColumnElement[str]) -> ColumnElement[Any]:
     """The comparison form of an address (R13): of ASCII in the store, of others as ``note_email_forms`` has found it."""
-    kind = BY_FIELD[field].kind
+    kind, value = BY_FIELD[field].kind, value.collate("C")
     if kind is Kind.EMAIL:
         noted = select(email_form.c.form).where(email_form.c.value == value).limit(1).scalar_subquery()
-        return case((_is_ascii(value), func.lower(value.collate("C"))), else_=noted)
+        return case((_is_ascii(value), func.lower(value)), else_=noted)
     if kind is Kind.MOBILE:
         return case((func.left(value, 1) == "+", func.substr(value, 2)), else_=value)
     return value

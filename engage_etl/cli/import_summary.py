@@ -36,10 +36,10 @@ def print_summary(store: Store, entry: Import) -> None:
         table("rows", *Outcome, rows=[[f"{entry.rows:,}", *(f"{n:,}" for n in entry.outcome_counts().values())]])
     )
     if entry.left_group:
-        left = "left" if entry.status is Status.APPLIED else "would leave"
+        left = "left" if entry.status.is_final else "would leave"
         console.print(f"Not in the file: {entry.left_group:,} {left} the group; their profiles stay.")
     fields, rejected = _details(store, entry)
-    change = "changed field" if entry.status is Status.APPLIED else "field that would change"
+    change = "changed field" if entry.status.is_final else "field that would change"
     for title, counts in (("reason", entry.reasons), (change, fields)):
         if counts:
             ordered = sorted(counts.items(), key=lambda count: -count[1])

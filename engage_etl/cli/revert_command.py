@@ -54,28 +54,30 @@ def revert(
                 with previewed_revert(opened, import_id) as (counts, details):
                     _show(import_id, None, counts, details, as_json=as_json)
                 return
-            _show_recorded(opened, import_id, _run(opened, entry, by), as_json=as_json)
+            recorded = done if done is not None and dry_run else _run(opened, entry, by)
+            _show_recorded(opened, import_id, recorded, as_json=as_json)
 
 
 def _run(store: Store, entry: Import, by: str | None) -> Import:
-    """Revert as a Dagster run, unless that is done already; returns the register's entry of the revert.
+    """Revert as a Dagster run; returns the register's entry of the revert. What is done already at most lacks its report.
 
     Raises:
         EngageError: it was refused, or broke off, and nothing was changed.
     """
     from engage_etl.applied_updates.revert import demand_revertible, find_revert
+    from engage_etl.stage_run import revert_and_finish
     from engage_etl.store.imports import find_import
+    from engage_etl.triggers.revert_job import run_revert
     from engage_etl.vocabulary.outcomes import Status
 
-    if entry.status is not Status.REVERTED:
-        from engage_etl.triggers.revert_job import run_revert
-
-        with store.engine.connect() as connection:
-            demand_revertible(connection, entry)
-        with only_results_on_stdout():
-            problem = run_revert(store.settings, entry, by)
-        if problem is not None:
-            raise EngageError(problem)
+    if entry.status is Status.REVERTED:
+        return revert_and_finish(store, entry.import_id)
+    with store.engine.connect() as connection:
+        demand_revertible(connection, entry)
+    with only_results_on_stdout():
+        problem = run_revert(store.settings, entry, by)
+    if problem is not None:
+        raise EngageError(problem)
     with store.engine.connect() as connection:
         return find_revert(connection, find_import(connection, entry.import_id))
 
