@@ -36,8 +36,16 @@ class RevertTiming:
 def measure_revert(server: BenchServer, files: Path, rows: int) -> RevertTiming:
     """Import the full rewrite and revert it; what is stored afterwards has to be what was stored before."""
     workload = Workload("A", rows)
-    file = write_file(files, workload, "csv")
     server.copy(filled_database(server, workload.contacts))
+    return import_and_revert(server, write_file(files, workload, "csv"), rows)
+
+
+def import_and_revert(server: BenchServer, file: Path, rows: int) -> RevertTiming:
+    """Import a file of the full rewrite and revert it.
+
+    Raises:
+        AssertionError: contacts are not what they were before, or some change was not restored.
+    """
     before = _row(server, _STATE)
     imported = run_import(server, file)
     (import_id,) = _row(server, _LATEST)

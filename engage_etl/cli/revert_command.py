@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engage_etl.applied_updates.revert import Reverted
     from engage_etl.store.engine import Store
     from engage_etl.store.imports import Import
+    from engage_etl.triggers.revert_job import Broken
 
 _SENTENCES = 5
 
@@ -75,11 +76,25 @@ def _run(store: Store, entry: Import, by: str | None) -> Import:
     with store.engine.connect() as connection:
         demand_revertible(connection, entry)
     with only_results_on_stdout():
-        problem = run_revert(store.settings, entry, by)
-    if problem is not None:
-        raise EngageError(problem)
+        broken = run_revert(store.settings, entry, by)
     with store.engine.connect() as connection:
-        return find_revert(connection, find_import(connection, entry.import_id))
+        entry = find_import(connection, entry.import_id)
+        if broken is None:
+            return find_revert(connection, entry)
+        problem = _sentence(store, broken)
+        if entry.status is not Status.REVERTED:
+            raise EngageError(problem)
+        say(f"Warning: {problem}")
+        return find_revert(connection, entry)
+
+
+def _sentence(store: Store, broken: Broken) -> str:
+    if broken.sentence is not None:
+        return broken.sentence
+    from engage_etl.cli.details import keep_details
+
+    file = keep_details(store.settings, broken.details)
+    return f"Something unforeseen ended the revert. The details are in {file}; please report them, then run it again."
 
 
 def _show_recorded(store: Store, import_id: str, entry: Import, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """The job ``revert_import``: takes back what an import did (R36), from the web page or for the command line."""
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
@@ -23,6 +24,8 @@ from engage_etl.triggers.resources import StoreResource
 from engage_etl.triggers.stage_assets import table
 
 if TYPE_CHECKING:
+    from dagster._core.execution.plan.objects import StepFailureData
+
     from engage_etl.store.engine import Store
     from engage_etl.store.imports import Import
 
@@ -30,8 +33,19 @@ REVERT_IMPORT = "revert_import"
 REVERTS = "reverts"
 """Tag of the runs that revert imports: which one."""
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
+"""What Dagster calls Ctrl-C."""
+
 _APPLIED_UPDATES = "applied_updates"
 _AGAIN = "revert the import again"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What ended a run. sentence: ours, None: nobody foresaw it; details: of the error."""
+
+    sentence: str | None
+    details: str
 
 
 class RevertConfig(Config):
@@ -79,8 +93,8 @@ def revert_definitions() -> Definitions:
     return Definitions(jobs=[revert_import])
 
 
-def run_revert(settings: Settings, entry: "Import", by: str | None) -> str | None:
-    """Run the job in this process, for the command line; returns the sentence of what ended it, None if nothing did.
+def run_revert(settings: Settings, entry: "Import", by: str | None) -> Broken | None:
+    """Run the job in this process, for the command line; returns what ended it, None if nothing did.
 
     Raises:
         StoreError: the server went away, or has no room for Dagster's own tables.
@@ -102,13 +116,16 @@ def run_revert(settings: Settings, entry: "Import", by: str | None) -> str | Non
             resources={"store": StoreResource()},
             raise_on_error=False,
         )
-    for event in result.all_events:
-        if event.is_step_failure:
-            failure = event.step_failure_data
-            if failure.user_failure_data is not None and failure.user_failure_data.description:
-                return str(failure.user_failure_data.description)
-            return failure.error.to_string() if failure.error is not None else str(event.message)
-    return None
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return _broken(failures[0]) if failures else None
+
+
+def _broken(failure: "StepFailureData") -> Broken:
+    data = failure.user_failure_data
+    details = failure.error.to_string() if failure.error is not None else ""
+    if INTERRUPTED in details:
+        return Broken("The revert was interrupted; nothing is half done. Run it again.", details)
+    return Broken(data.description if data is not None else None, details)
 
 
 def _metadata(store: "Store", revert: "Import") -> dict[str, Any]:
