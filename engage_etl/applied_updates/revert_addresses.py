@@ -155,7 +155,8 @@ def _has_after(field: str) -> ColumnElement[bool]:
 def _refused() -> Select[Any]:
     """Contacts that take back an address whose holder keeps it, in the end because of one that keeps its own (R11)."""
     lost = select(left_as_is.c.contact_id)
-    refused = union(lost, select(taken_back.c.contact_id).where(taken_back.c.is_kept)).cte("refused", recursive=True)
+    first = union(lost, select(taken_back.c.contact_id).where(taken_back.c.is_kept)).subquery("first")
+    refused = select(first.c.contact_id).cte("refused", recursive=True)
     refused = refused.union(
         select(taken_back.c.contact_id).join(refused, taken_back.c.holder_id == refused.c.contact_id)
     )

@@ -27,7 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage_etl.applied_updates.revert_addresses import address_form, fail_addresses, note_email_forms
-from engage_etl.applied_updates.revert_tables import REMOVED, WHOLE, Result, create_revert_tables, past_change, past_value
+from engage_etl.applied_updates.revert_tables import (
+    REMOVED,
+    WHOLE,
+    Result,
+    create_revert_tables,
+    past_change,
+    past_value,
+)
 from engage_etl.applied_updates.revert_values import Names, about, as_moment, given_values, plain, text_of
 from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.statistics import analyze

@@ -84,21 +84,24 @@ def _updates(revert_id: str) -> Select[Any]:
     released = select(taken_back.c.holder_id).where(~taken_back.c.is_kept)
     value = func.coalesce(row.before, NULL)
     changes = func.jsonb_object_agg(row.field, func.jsonb_build_array(row.now, row.before), type_=JSONB)
-    return _as_plan(
-        import_id=literal(revert_id),
-        row=func.min(row.row),
-        outcome=literal(Outcome.UPDATED.value),
-        contact_id=row.contact_id,
-        contact_version=contact.c.version,
-        changes=changes,
-        custom=func.jsonb_object_agg(row.name_key, value, type_=JSONB).filter(row.field.startswith(CUSTOM)),
-        member=func.jsonb_object_agg(row.name_key, value, type_=JSONB).filter(row.field.startswith(MEMBER)),
-        email_key=func.max(row.address_key).filter(row.field == "email"),
-        mobile_key=func.max(row.address_key).filter(row.field == "mobile_number"),
-        is_vacated=row.contact_id.in_(released),
-    ).join_from(past_value, contact, contact.c.contact_id == row.contact_id).where(
-        _is_restored, row.field != WHOLE
-    ).group_by(row.contact_id, contact.c.contact_id)
+    return (
+        _as_plan(
+            import_id=literal(revert_id),
+            row=func.min(row.row),
+            outcome=literal(Outcome.UPDATED.value),
+            contact_id=row.contact_id,
+            contact_version=contact.c.version,
+            changes=changes,
+            custom=func.jsonb_object_agg(row.name_key, value, type_=JSONB).filter(row.field.startswith(CUSTOM)),
+            member=func.jsonb_object_agg(row.name_key, value, type_=JSONB).filter(row.field.startswith(MEMBER)),
+            email_key=func.max(row.address_key).filter(row.field == "email"),
+            mobile_key=func.max(row.address_key).filter(row.field == "mobile_number"),
+            is_vacated=row.contact_id.in_(released),
+        )
+        .join_from(past_value, contact, contact.c.contact_id == row.contact_id)
+        .where(_is_restored, row.field != WHOLE)
+        .group_by(row.contact_id, contact.c.contact_id)
+    )
 
 
 def _whole_contacts(names: Names, revert_id: str) -> Select[Any]:

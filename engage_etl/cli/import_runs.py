@@ -28,12 +28,11 @@ class _Interrupted(ImportEnded):
     """Ctrl-C ended the run of an import."""
 
 
-def import_by_hand(
-    store: Store, files: list[Path], options: ImportOptions, amends: str | None = None
-) -> list[Import]:
+def import_by_hand(store: Store, files: list[Path], options: ImportOptions, amends: str | None = None) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
-    amends: id of the import that they correct. Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
+    Ctrl-C ends the import that is being run and those after it; what was applied before stays applied. amends: id of the
+    import that they correct.
     """
     with store.engine.begin() as connection:
         arrivals = [

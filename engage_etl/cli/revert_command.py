@@ -31,7 +31,9 @@ _SENTENCES = 5
 
 def revert(
     import_id: Annotated[str, typer.Argument(metavar="ID", help="Id of an import that is applied, or of a revert.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken back, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be taken back, and change nothing.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Who wants it; is kept with the revert.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from engage_etl.errors import FileError
 from engage_etl.raw_file.unpacking import archive_entries, is_zip
 from engage_etl.settings import Settings
-from engage_etl.store.imports import CLAIMED, new_import_id, register_import
+from engage_etl.store.imports import CLAIMED, new_import_id, register_import, update_import
 from engage_etl.vocabulary.options import ImportOptions
 
 
@@ -45,8 +45,9 @@ def register_arrival(
             modified_at=modified_at,
             import_id=import_id,
             entry=entry,
-            amends=amends,
         )
+        if amends is not None:
+            update_import(connection, import_id, amends=amends)
     return ids
 
 

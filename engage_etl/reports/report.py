@@ -37,8 +37,11 @@ def write_report(store: Store, import_id: str) -> Path:
 
     ``summary.json`` is always there. An import that ended before its rows were checked has no row files; one that has
     no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
-    have changed.
+    have changed. A revert has ``not_restored.csv`` in place of row files.
     """
+    entry = _entry(store, import_id)
+    if entry.reverts is not None:
+        return write_revert_report(store, entry)
     with report_around(store, import_id):
         pass
     return store.settings.report_dir(import_id)

@@ -150,12 +150,11 @@ def register_import(
     modified_at: datetime | None = None,
     import_id: str | None = None,
     entry: str | None = None,
-    amends: str | None = None,
 ) -> str:
     """Enter an import into the register; status ``received``.
 
     claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``; entry: the file inside
-    the archive ``source`` that is imported; amends: the import some of whose rows the file has, corrected.
+    the archive ``source`` that is imported.
 
     Returns:
         The id of the import.
@@ -167,7 +166,6 @@ def register_import(
             automation=automation,
             file=source.name if entry is None else f"{source.name}/{entry}",
             entry=entry,
-            amends=amends,
             source_path=str(source),
             claimed_path=str(claimed_path) if claimed_path else None,
             is_claimed=claimed_path is None,

@@ -192,7 +192,9 @@ import_register = Table(
     Column("reverted_by", Text, comment="who had it undo that import; null: nobody said"),
     Column("restored", BigInteger, nullable=False, server_default=text("0"), comment="changes that it took back"),
     Column("kept", BigInteger, nullable=False, server_default=text("0"), comment="changes that others changed since"),
-    Column("failed", BigInteger, nullable=False, server_default=text("0"), comment="changes that it could not take back"),
+    Column(
+        "failed", BigInteger, nullable=False, server_default=text("0"), comment="changes that it could not take back"
+    ),
     Column("amends", Text(collation="C"), comment="the import some of whose rows this one has, corrected"),
 )
 Index(None, import_register.c.received_at)

@@ -74,7 +74,9 @@ def take_back(context: OpExecutionContext, config: RevertConfig, store: Resource
     context.add_output_metadata(metadata)
     if context.instance.has_dynamic_partition(str(IMPORTS.name), config.import_id):
         context.log_event(
-            AssetMaterialization(_APPLIED_UPDATES, partition=config.import_id, metadata=metadata, description="Reverted.")
+            AssetMaterialization(
+                _APPLIED_UPDATES, partition=config.import_id, metadata=metadata, description="Reverted."
+            )
         )
 
 

@@ -40,7 +40,9 @@ class File:
 
     def content(self) -> str:
         names = [self.key, *(name for name in self.columns if name != self.key)]
-        return as_csv(tuple(ALL_HEADERS[name] for name in names), *(tuple(r[name] for name in names) for r in self.rows))
+        return as_csv(
+            tuple(ALL_HEADERS[name] for name in names), *(tuple(r[name] for name in names) for r in self.rows)
+        )
 
 
 @dataclass(frozen=True)
