@@ -54,7 +54,7 @@ def note_email_forms(connection: Connection) -> None:
     value = past_change.c.changes[(_EMAIL, 0)].astext
     query = select(value).where(value.is_not(None), ~_is_ascii(value)).distinct()
     # Read as a whole before the first is written: one connection does one thing at a time.
-    values = list(connection.scalars(query))
+    values: list[str] = list(connection.scalars(query))
     for start in range(0, len(values), _ROWS_AT_A_TIME):
         rows = [
             {"value": found, "form": comparison_form(Kind.EMAIL, found)}

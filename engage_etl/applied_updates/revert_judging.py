@@ -76,7 +76,8 @@ def judge_changes(connection: Connection, undoing: Undoing) -> None:
 def count_results(connection: Connection) -> dict[str, int]:
     """How many changes are restored, kept and failed, all three."""
     query = select(past_value.c.result, func.count()).group_by(past_value.c.result)
-    return {result.value: 0 for result in Result} | {str(name): int(count) for name, count in connection.execute(query)}
+    counted: dict[str, int] = dict(connection.execute(query).tuples().all())
+    return {result.value: 0 for result in Result} | counted
 
 
 def _gather_history(connection: Connection, import_id: str) -> None:

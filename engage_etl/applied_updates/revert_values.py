@@ -77,10 +77,10 @@ def given_values(names: Names, changes: ColumnElement[Any], prefix: str | None, 
     """
     entry = func.jsonb_each(changes).table_valued("key", "value", name=f"{prefix or 'standard'}entry{place}")
     value = cast(entry.c.value, JSONB)[place]
-    if prefix is None:
-        name, is_meant = entry.c.key, entry.c.key.in_([attribute.field for attribute in ATTRIBUTES])
-    else:
-        name, is_meant = names.key_of(entry.c.key), entry.c.key.startswith(prefix)
+    name: ColumnElement[str] = entry.c.key
+    is_meant: ColumnElement[bool] = name.in_([attribute.field for attribute in ATTRIBUTES])
+    if prefix is not None:
+        name, is_meant = names.key_of(name), name.startswith(prefix)
     values = select(func.jsonb_object_agg(name, value, type_=JSONB)).select_from(entry)
     found = values.where(is_meant, name.is_not(None), plain(value).is_not(None)).scalar_subquery()
     return func.coalesce(found, EMPTY, type_=JSONB)

@@ -75,7 +75,7 @@ def record_details(connection: Connection, revert_id: str) -> None:
 def _restored_fields(connection: Connection) -> dict[str, int]:
     row = past_value.c
     query = select(row.field, func.count()).where(_is_restored, row.field != WHOLE).group_by(row.field)
-    return {str(field): int(contacts) for field, contacts in connection.execute(query)}
+    return dict(connection.execute(query).tuples().all())
 
 
 def _updates(revert_id: str) -> Select[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -37,7 +39,7 @@ def upgrade() -> None:
 
 def _extend_register() -> None:
     key = sa.Text(collation="C")
-    columns = [
+    columns: list[sa.Column[Any]] = [
         sa.Column("reverts", key, comment=_LINKS["reverts"]),
         sa.Column("reverted_by", sa.Text(), comment="who had it undo that import; null: nobody said"),
         *(
