@@ -14,6 +14,7 @@ from benchmarks.resident_memory import run_watched
 from benchmarks.server import BenchServer
 from benchmarks.store_filling import filled_database
 from benchmarks.workload import Workload
+from engage_etl.store.engine import DATABASE
 
 _LATEST = "SELECT import_id FROM engage.import_register ORDER BY received_at DESC LIMIT 1"
 _STATE = (
@@ -40,15 +41,15 @@ def measure_revert(server: BenchServer, files: Path, rows: int) -> RevertTiming:
     return import_and_revert(server, write_file(files, workload, "csv"), rows)
 
 
-def import_and_revert(server: BenchServer, file: Path, rows: int) -> RevertTiming:
-    """Import a file of the full rewrite and revert it.
+def import_and_revert(server: BenchServer, file: Path, rows: int, database: str = DATABASE) -> RevertTiming:
+    """Import a file of the full rewrite and revert it. database: that the environment of the server leads to.
 
     Raises:
         AssertionError: contacts are not what they were before, or some change was not restored.
     """
-    before = _row(server, _STATE)
+    before = _row(server, database, _STATE)
     imported = run_import(server, file)
-    (import_id,) = _row(server, _LATEST)
+    (import_id,) = _row(server, database, _LATEST)
     command = [sys.executable, "-m", "engage_etl.cli.main", "imports", "revert", str(import_id), "--json"]
     started = time.monotonic()
     printed, peak_mb = run_watched(command, server.environment())
@@ -56,13 +57,13 @@ def import_and_revert(server: BenchServer, file: Path, rows: int) -> RevertTimin
     counts = json.loads(printed)
     expected = imported.counts["updated"] + imported.counts["created"]  # each row that updates changes one field
     found = (counts["restored"], counts["kept"], counts["failed"])
-    if found != (expected, 0, 0) or _row(server, _STATE) != before:
+    if found != (expected, 0, 0) or _row(server, database, _STATE) != before:
         raise AssertionError(f"The revert left another store than there was: {found}, expected {expected} restored.")
     return RevertTiming(rows, imported.seconds, seconds, peak_mb, counts["restored"])
 
 
-def _row(server: BenchServer, query: str) -> tuple[object, ...]:
-    with server.connect() as connection:
+def _row(server: BenchServer, database: str, query: str) -> tuple[object, ...]:
+    with server.connect(database) as connection:
         found = connection.execute(query).fetchone()
     assert found is not None
     return tuple(found)

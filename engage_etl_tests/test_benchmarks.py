@@ -150,7 +150,8 @@ def test_our_import_is_measured_from_start_to_end_and_step_by_step(
 
 def test_a_revert_restores_the_store_of_the_benchmark(filled: Importing, bench_server: BenchServer) -> None:
     workload = Workload("A", ROWS)
-    timing = import_and_revert(bench_server, write_file(filled.folder, workload, "csv"), ROWS)
+    file, database = write_file(filled.folder, workload, "csv"), str(filled.store.engine.url.database)
+    timing = import_and_revert(bench_server, file, ROWS, database)
     assert timing.restored == workload.expected()["updated"] + workload.expected()["created"]
 
 
