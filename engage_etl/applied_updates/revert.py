@@ -9,8 +9,10 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from engage_etl.applied_updates.exclusive import exclusively
+from engage_etl.applied_updates.locks import sqlstate
 from engage_etl.applied_updates.revert_judging import Undoing, count_results, judge_changes
 from engage_etl.applied_updates.revert_tables import Result, past_value
 from engage_etl.applied_updates.revert_values import read_names
@@ -25,6 +27,7 @@ from engage_etl.vocabulary.outcomes import Outcome, Status
 REVERT = "revert"
 """First part of the id of an import that undoes another one."""
 
+_FOREIGN_KEY = "23503"
 _DETAILS_AT_A_TIME = 2_000
 _DETAIL = ("row", "contact_id", "field", "result", "before", "given", "now", "message")
 
@@ -55,7 +58,8 @@ def revert_import(store: Store, import_id: str, by: str | None = None) -> Import
     the import. by: who wants it, as told.
 
     Raises:
-        UsageError: the import is not applied, or its changes were brought back by others in the meantime.
+        UsageError: the import is not applied, another revert has brought its changes back, or tables of others refer to
+            contacts that would be removed.
         StoreUnavailable: other writers held the contacts longer than the settings allow.
     """
     with store.engine.connect() as connection:
@@ -64,7 +68,15 @@ def revert_import(store: Store, import_id: str, by: str | None = None) -> Import
             return find_revert(connection, entry)
         demand_revertible(connection, entry)
     revert_id = new_import_id(entry.file, REVERT)
-    exclusively(store, partial(_revert, entry, revert_id, by), file=f"revert of {entry.file}")
+    try:
+        exclusively(store, partial(_revert, entry, revert_id, by), file=f"revert of {entry.file}")
+    except IntegrityError as error:
+        if sqlstate(error) != _FOREIGN_KEY:
+            raise
+        raise UsageError(
+            f"Import {import_id} cannot be reverted, and nothing was changed: another table of the database refers to "
+            f"contacts that would be removed ({_reason(error)}). Remove these rows, then revert again."
+        ) from None
     with store.engine.connect() as connection:
         return find_revert(connection, find_import(connection, import_id))
 
@@ -146,6 +158,11 @@ def _undone_links(connection: Connection, entry: Import) -> list[tuple[str, Stat
         links.append((undone.import_id, status))
         entry, status = undone, Status.REVERTED if status is Status.APPLIED else Status.APPLIED
     return links
+
+
+def _reason(error: IntegrityError) -> str:
+    """What the server says; of contacts it names the ids."""
+    return " ".join(str(error.orig).split())
 
 
 def _undoing(connection: Connection, entry: Import) -> Undoing:

@@ -62,6 +62,8 @@ def take_back(context: OpExecutionContext, config: RevertConfig, store: Resource
     from engage_etl.store.outages import OUTAGES, is_server_outage, outage
 
     started = time.monotonic()
+    # The web page starts it without tags.
+    context.instance.add_run_tags(context.run_id, {REVERTS: config.import_id})
     try:
         opened = store.open()
         revert = revert_and_finish(opened, config.import_id, config.by)

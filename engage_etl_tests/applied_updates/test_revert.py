@@ -257,6 +257,17 @@ def test_a_contact_that_is_gone_is_kept_away(seeded: Importing) -> None:
     assert seeded.column("identifier") == [("2",)]
 
 
+def test_contacts_that_tables_of_others_refer_to_are_not_torn_out(seeded: Importing) -> None:
+    entry = seeded(as_csv(HEADER, ("1", "new@x.org"), ("3", "c@x.org")))
+    with seeded.store.engine.begin() as foreign:
+        foreign.execute(text("CREATE TABLE engage.visit (contact_id bigint REFERENCES engage.contact)"))
+        foreign.execute(text("INSERT INTO engage.visit SELECT max(contact_id) FROM engage.contact"))
+    before = seeded.contacts(history=True)
+    with pytest.raises(UsageError, match="refers to contacts that would be removed"):
+        revert(seeded, entry)
+    assert seeded.contacts(history=True) == before
+
+
 def test_a_revert_of_a_revert_of_a_revert(seeded: Importing) -> None:
     entry = seeded(as_csv(HEADER, ("1", "new@x.org"), ("3", "c@x.org")))
     changed, created = values(seeded), seeded.contacts()[-1]

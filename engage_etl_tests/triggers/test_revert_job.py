@@ -11,7 +11,7 @@ from engage_etl.store.engine import open_store
 from engage_etl.store.tables import contact
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import StoreResource
-from engage_etl.triggers.revert_job import REVERT_IMPORT, revert_import
+from engage_etl.triggers.revert_job import REVERT_IMPORT, REVERTS, revert_import
 from engage_etl_tests.importing import Importing
 
 APPLIED_UPDATES = dg.AssetKey("applied_updates")
@@ -41,7 +41,8 @@ def test_counts_are_metadata_of_the_run_and_of_the_import(
     instance.add_dynamic_partitions(str(IMPORTS.name), [changed])
     result = run(instance, changed)
     assert result.success
-    assert result.dagster_run.job_name == REVERT_IMPORT
+    [found] = instance.get_runs(filters=dg.RunsFilter(job_name=REVERT_IMPORT, tags={REVERTS: changed}))
+    assert found.run_id == result.run_id
     event = instance.get_latest_materialization_event(APPLIED_UPDATES)
     assert event is not None and event.asset_materialization is not None
     assert event.asset_materialization.partition == changed
