@@ -69,7 +69,7 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
             entry = find_import(connection, import_id)
             corrected = corrections(connection, entry)
         if as_json:
-            print_json(import_summary(entry) | {"corrections": corrected and asdict(corrected)})
+            print_json(import_summary(entry) | ({"corrections": asdict(corrected)} if corrected is not None else {}))
             return
         print_summary(opened, entry)
         if corrected is not None:
