@@ -24,8 +24,8 @@ class Options:
 
     folder: of everything; only: short names of programs; repeat: times that each is measured; peers_up_to: rows up to which
     peers are measured, None: as far as is bearable; keep: leave server and filled databases for the next run; statements:
-    milliseconds from which on they are listed; growth, writer_wait: rows with which this is measured too, None: not;
-    growth_pause: seconds between its imports.
+    milliseconds from which on they are listed; growth, writer_wait, revert: rows with which this is measured too, None:
+    not; growth_pause: seconds between its imports.
     """
 
     folder: Path
@@ -40,6 +40,7 @@ class Options:
     growth: int | None
     growth_pause: float
     writer_wait: int | None
+    revert: int | None
 
     def files(self) -> list[tuple[Workload, str]]:
         """The files to measure, with their format, smaller ones first."""
@@ -59,7 +60,7 @@ def read_options(arguments: Sequence[str] | None, programs: Sequence[str]) -> Op
     for name, known in (("workloads", TITLES), ("formats", FORMATS), ("only", (*programs, NOTHING))):
         setattr(given, name, _words(parser, getattr(given, name), tuple(known)))
     try:
-        for rows in (*given.rows, *filter(None, (given.growth, given.writer_wait))):
+        for rows in (*given.rows, *filter(None, (given.growth, given.writer_wait, given.revert))):
             Workload("A", rows)
     except ValueError as error:
         parser.error(str(error))
@@ -87,6 +88,7 @@ def _parser(programs: Sequence[str]) -> argparse.ArgumentParser:
     add("--growth", type=int, metavar="N", help="also: size of tables over ten imports of N rows")
     add("--growth-pause", type=float, default=0.0, metavar="S", help="seconds between these imports")
     add("--writer-wait", type=int, metavar="N", help="also: a foreign writer beside an import of N rows")
+    add("--revert", type=int, metavar="N", help="also: an import of N rows is reverted")
     return parser
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.growth import Growth
+from benchmarks.reverting import RevertTiming
 from benchmarks.server import BenchServer
 from benchmarks.timing import Timing
 from benchmarks.writer_wait import WriterWait
@@ -58,6 +59,7 @@ class Results:
     measured: tuple[Measured, ...] = ()
     growth: Growth | None = None
     writer_wait: WriterWait | None = None
+    revert: RevertTiming | None = None
 
     def floor_of(self, one: Measured) -> Measured | None:
         """The floor of the same workload and size, which is always CSV."""

@@ -14,6 +14,7 @@ from benchmarks.growth import measure_growth
 from benchmarks.options import Options, read_options
 from benchmarks.ours import run_import
 from benchmarks.results import Measured, Results, about_this_run
+from benchmarks.reverting import measure_revert
 from benchmarks.server import BenchServer
 from benchmarks.statements import logged_statements
 from benchmarks.store_filling import filled_database
@@ -54,7 +55,10 @@ def _measure_everything(server: BenchServer, options: Options, known: Sequence[C
         grown = measure_growth(server, files, options.growth, pause=options.growth_pause, say=_say)
         yield (results := replace(results, growth=grown))
     if options.writer_wait is not None:
-        yield replace(results, writer_wait=measure_writer_wait(server, files, options.writer_wait))
+        waits = measure_writer_wait(server, files, options.writer_wait)
+        yield (results := replace(results, writer_wait=waits))
+    if options.revert is not None:
+        yield replace(results, revert=measure_revert(server, files, options.revert))
 
 
 def _measure_programs(server: BenchServer, options: Options, known: Sequence[Contender]) -> Iterator[Measured]:

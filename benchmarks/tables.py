@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.growth import Growth
 from benchmarks.results import FLOOR, OURS, Measured, Results
+from benchmarks.reverting import RevertTiming
 from benchmarks.steps import STEPS
 from benchmarks.workload import TITLES
 from benchmarks.writer_wait import WriterWait
@@ -28,6 +29,8 @@ def as_markdown(results: Results) -> str:
         parts += ["### Size of tables over imports of workload A", *_growth(results.growth)]
     if results.writer_wait is not None:
         parts += ["### A foreign writer beside an import of workload A", *_writer_wait(results.writer_wait)]
+    if results.revert is not None:
+        parts += ["### A revert of an import of workload A", _revert(results.revert)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -105,6 +108,18 @@ def _writer_wait(found: WriterWait) -> tuple[str, str]:
     )
     words = f"{found.rows:,} rows, {found.seconds:.1f} s."
     return words, markdown_table(("step", "writes", "median ms", "longest ms"), rows)
+
+
+def _revert(found: RevertTiming) -> str:
+    cells = (
+        f"{found.rows:,}",
+        f"{found.import_seconds:.1f}",
+        f"{found.seconds:.1f}",
+        f"{found.seconds / found.import_seconds:.2f}",
+        f"{found.restored:,}",
+        f"{found.peak_mb:.0f}",
+    )
+    return markdown_table(("rows", "import, s", "revert, s", "x import", "changes restored", "peak MB"), [cells])
 
 
 def _steps(measured: Sequence[Measured], steps: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from engage_etl.triggers.drop_folder import drop_folder_sensor
 from engage_etl.triggers.housekeeping import housekeeping_definitions
 from engage_etl.triggers.jobs import import_definitions
 from engage_etl.triggers.notifications import notifications_sensor
+from engage_etl.triggers.revert_job import revert_definitions
 from engage_etl.triggers.schedules import automation_schedules
 
 _settings = load_settings()
@@ -20,6 +21,7 @@ defs = dg.Definitions.merge(
         sensors=[drop_folder_sensor(_settings), notifications_sensor(_settings)],
         schedules=automation_schedules(_settings),
     ),
+    revert_definitions(),
     housekeeping_definitions(),
     marts_definitions(_settings),
 )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engage_etl.applied_updates.revert import revert_import
 from engage_etl.applied_updates.stage import apply_updates, reject_plan
 from engage_etl.errors import ImportEnded, ReportMissing
 from engage_etl.logs import logged_step
@@ -93,6 +94,25 @@ def reject_and_finish(store: Store, import_id: str, *, because: str, by: str) ->
     with import_lock(store.engine, import_id):
         reject_plan(store, import_id, because=because, by=by)
         finish_import(store, import_id)
+
+
+def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Import:
+    """Take back what an import did and write the report of the revert; returns the register's entry of the revert.
+
+    Can be repeated: what is reverted stays so, and a report that is missing is written.
+
+    Raises:
+        EngageError: as ``revert_import``; ImportBusy: another process works on the import.
+        ReportMissing: as ``finish_import``.
+    """
+    with store.engine.connect() as connection:
+        find_import(connection, import_id)
+    with import_lock(store.engine, import_id):
+        revert = revert_import(store, import_id, by)
+        if revert.report is None:
+            finish_import(store, revert.import_id)
+    with store.engine.connect() as connection:
+        return find_import(connection, revert.import_id)
 
 
 def finish_import(store: Store, import_id: str) -> None:

@@ -18,6 +18,7 @@ from benchmarks.growth import Growth, Size
 from benchmarks.options import read_options
 from benchmarks.ours import run_import
 from benchmarks.results import FLOOR, OURS, Measured, Results
+from benchmarks.reverting import RevertTiming, import_and_revert
 from benchmarks.server import BenchServer
 from benchmarks.statements import longest_statements
 from benchmarks.steps import STEPS
@@ -147,6 +148,13 @@ def test_our_import_is_measured_from_start_to_end_and_step_by_step(
     assert not list(filled.store.settings.root.glob("imports/*"))
 
 
+def test_a_revert_restores_the_store_of_the_benchmark(filled: Importing, bench_server: BenchServer) -> None:
+    workload = Workload("A", ROWS)
+    file, database = write_file(filled.folder, workload, "csv"), str(filled.store.engine.url.database)
+    timing = import_and_revert(bench_server, file, ROWS, database)
+    assert timing.restored == workload.expected()["updated"] + workload.expected()["created"]
+
+
 def measured(workload: str, rows: int, program: str, *seconds: float) -> Measured:
     runs = tuple(Timing(one, {"update": one}, 100.0) for one in seconds)
     return Measured(workload, rows, "csv", program, runs)
@@ -163,6 +171,7 @@ def test_results_are_ratios_to_the_floor_of_the_same_size(tmp_path: Path) -> Non
         ),
         Growth(400, 800, 1000, (1.0,), ({"contact": Size(10**7, 10**7)}, {"contact": Size(10**7, 4 * 10**7)}), {}),
         WriterWait(400, 5.0, {"match plan": Waits(3, 1.0, 12.5)}),
+        RevertTiming(400, 5.0, 4.0, 100.0, 370),
     )
     results.write(tmp_path / "results.json")
     draw(results, tmp_path / "results.png")
@@ -174,6 +183,7 @@ def test_results_are_ratios_to_the_floor_of_the_same_size(tmp_path: Path) -> Non
     assert "| A | other | 400 | 75,000.0 | 10.00 |" in text
     assert "| contact | 20.0 | 50.0 | 50.0 | 2.50 | 1.00 | 1.00 | 4.00 |" in text
     assert "| match plan | 3 | 1.0 | 12.5 |" in text
+    assert "| 400 | 5.0 | 4.0 | 0.80 | 370 | 100 |" in text
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 

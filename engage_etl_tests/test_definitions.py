@@ -34,6 +34,7 @@ print(json.dumps({
     "jobs": {name: sorted(key.to_user_string() for key in job.executable_asset_keys) for name, job in jobs.items()},
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
     "housekeeping": sorted(housekeeping),
+    "all_jobs": sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
     "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt", "apprise"} & set(sys.modules)),
 }))
@@ -91,6 +92,7 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "apply_plan": ["applied_updates"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
+    assert listed["all_jobs"] == ["apply_plan", "housekeeping", "import_contacts", "plan_import", "revert_import"]
     assert listed["schedules"] == ["housekeeping"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 

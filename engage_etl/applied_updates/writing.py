@@ -38,6 +38,7 @@ from engage_etl.store.tables import (
     contact,
     contact_change,
     custom_attribute,
+    ended_membership,
     membership,
     plan_attribute,
     plan_leaver,
@@ -46,7 +47,7 @@ from engage_etl.store.tables import (
 from engage_etl.vocabulary.attributes import ATTRIBUTES, CUSTOM, GROUPS, Attribute, Kind
 from engage_etl.vocabulary.outcomes import Outcome
 
-_writing_row = Table(
+writing_row = Table(
     "writing_row",
     MetaData(),
     *(Column(column.name, column.type) for column in plan_row.columns if column.name not in ("reason", "message")),
@@ -66,26 +67,26 @@ def write_updates(connection: Connection, plan: PlanInput, changed: Mapping[str,
     """
     prepare_bulk_work(connection)
     _create_attributes(connection, plan.import_id)
-    _gather_writing_rows(connection, plan.import_id)
-    _vacate_addresses(connection)
-    _update_contacts(connection, frozenset(changed.get(Outcome.UPDATED, ())))
+    _gather_rows(connection, plan.import_id)
+    vacate_addresses(connection)
+    update_contacts(connection, frozenset(changed.get(Outcome.UPDATED, ())))
     _create_contacts(connection, plan.import_id)
-    _add_members(connection, plan.group_id)
-    _update_members(connection, plan.group_id)
-    _remove_members(connection, plan.group_id)
-    _write_history(connection)
+    add_members(connection, plan.group_id)
+    update_members(connection, plan.group_id)
+    remove_members(connection, plan.import_id, plan.group_id)
+    write_history(connection)
     _take_out_leavers(connection, plan)
     _refresh_statistics(connection)
 
 
-def _gather_writing_rows(connection: Connection, import_id: str) -> None:
-    _writing_row.create(connection, checkfirst=False)
-    names = [column.name for column in _writing_row.columns]
+def _gather_rows(connection: Connection, import_id: str) -> None:
+    writing_row.create(connection, checkfirst=False)
+    names = [column.name for column in writing_row.columns]
     rows = select(*(plan_row.c[name] for name in names)).where(
         plan_row.c.import_id == import_id, plan_row.c.outcome.in_([Outcome.CREATED.value, Outcome.UPDATED.value])
     )
-    connection.execute(insert(_writing_row).from_select(names, rows))
-    analyze(connection, _writing_row)
+    connection.execute(insert(writing_row).from_select(names, rows))
+    analyze(connection, writing_row)
 
 
 def _create_attributes(connection: Connection, import_id: str) -> None:
@@ -95,14 +96,14 @@ def _create_attributes(connection: Connection, import_id: str) -> None:
     connection.execute(insert_or_keep(custom_attribute).from_select(names, new).on_conflict_do_nothing())
 
 
-def _vacate_addresses(connection: Connection) -> None:
+def vacate_addresses(connection: Connection) -> None:
     """Take addresses from contacts that get others, where another row of the plan takes them over (R11).
 
     A plain unique index judges each row as it is written, so that two contacts could not swap addresses otherwise.
     """
-    row = _writing_row.c
+    row = writing_row.c
     for field, key in KEY_COLUMNS.items():
-        after = _after(_writing_row, field)
+        after = _after(writing_row, field)
         is_other = row[key].is_not(None) if key != field else true()  # not merely spelled otherwise (R13)
         vacated = select(row.contact_id).where(
             row.is_vacated, row.changes.has_key(field), or_(after.is_(None), is_other)
@@ -111,15 +112,15 @@ def _vacate_addresses(connection: Connection) -> None:
         connection.execute(update(contact).where(contact.c.contact_id.in_(vacated)).values(values))
 
 
-def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
+def update_contacts(connection: Connection, fields: Collection[str]) -> None:
     """Contacts that the plan updates: changed fields only, one version on (R5, R33).
 
     fields: that some of its rows change; the others need no look at each row.
     """
-    row = _writing_row.c
+    row = writing_row.c
     values: dict[str, ColumnElement[Any]] = {
         attribute.field: case(
-            (row.changes.has_key(attribute.field), _typed_after(attribute)), else_=contact.c[attribute.field]
+            (row.changes.has_key(attribute.field), typed_after(attribute)), else_=contact.c[attribute.field]
         )
         for attribute in ATTRIBUTES
         if attribute.field in fields
@@ -129,7 +130,7 @@ def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
             values[KEY_COLUMNS[field]] = _key_after(field)
     if any(field.startswith(CUSTOM) for field in fields):
         values["custom"] = case(
-            (row.custom.is_not(None), _overlaid(contact.c.custom, row.custom)), else_=contact.c.custom
+            (row.custom.is_not(None), overlaid(contact.c.custom, row.custom)), else_=contact.c.custom
         )
     connection.execute(
         update(contact)
@@ -140,24 +141,24 @@ def _update_contacts(connection: Connection, fields: Collection[str]) -> None:
 
 def _key_after(field: str) -> ColumnElement[Any]:
     """The comparison form of an address after the change: the plan has it where it is another one (R13)."""
-    key, row = KEY_COLUMNS[field], _writing_row.c
-    is_cleared = and_(row.changes.has_key(field), _after(_writing_row, field).is_(None))
+    key, row = KEY_COLUMNS[field], writing_row.c
+    is_cleared = and_(row.changes.has_key(field), _after(writing_row, field).is_(None))
     return case((is_cleared, null()), else_=func.coalesce(row[key], contact.c[key]))
 
 
 def _create_contacts(connection: Connection, import_id: str) -> None:
     """Contacts that the plan creates (R6); their ids are drawn first, for memberships and history."""
-    row = _writing_row.c
+    row = writing_row.c
     is_created = row.outcome == Outcome.CREATED.value
-    connection.execute(update(_writing_row).where(is_created).values(contact_id=func.nextval(_contact_sequence())))
+    connection.execute(update(writing_row).where(is_created).values(contact_id=func.nextval(_contact_sequence())))
     columns = ["contact_id", *(attribute.field for attribute in ATTRIBUTES), "email_key", "mobile_key", "custom"]
     created = (
         select(
             row.contact_id,
-            *(_typed_after(attribute) for attribute in ATTRIBUTES),
+            *(typed_after(attribute) for attribute in ATTRIBUTES),
             row.email_key,
             row.mobile_key,
-            _overlaid(_EMPTY, row.custom),
+            overlaid(_EMPTY, row.custom),
         )
         .where(is_created)
         .order_by(row.row)
@@ -174,18 +175,18 @@ def _contact_sequence() -> ColumnElement[str]:
     return func.pg_get_serial_sequence(contact.fullname, contact.c.contact_id.name)
 
 
-def _add_members(connection: Connection, group_id: int) -> None:
+def add_members(connection: Connection, group_id: int) -> None:
     """Contacts that become members of the import's group (R20)."""
-    row = _writing_row.c
-    joins = select(literal(group_id), row.contact_id, _overlaid(_EMPTY, row.member)).where(
-        _after(_writing_row, GROUPS).is_not(None)
+    row = writing_row.c
+    joins = select(literal(group_id), row.contact_id, overlaid(_EMPTY, row.member)).where(
+        _after(writing_row, GROUPS).is_not(None)
     )
     connection.execute(insert(membership).from_select(["group_id", "contact_id", "attributes"], joins))
 
 
-def _update_members(connection: Connection, group_id: int) -> None:
+def update_members(connection: Connection, group_id: int) -> None:
     """Attributes of memberships that were there before."""
-    row = _writing_row.c
+    row = writing_row.c
     connection.execute(
         update(membership)
         .where(
@@ -194,21 +195,21 @@ def _update_members(connection: Connection, group_id: int) -> None:
             row.member.is_not(None),
             ~row.changes.has_key(GROUPS),
         )
-        .values(attributes=_overlaid(membership.c.attributes, row.member))
+        .values(attributes=overlaid(membership.c.attributes, row.member))
     )
 
 
-def _remove_members(connection: Connection, group_id: int) -> None:
+def remove_members(connection: Connection, import_id: str, group_id: int) -> None:
     """Members that leave the group, and their attributes with them (R20, ``remove``)."""
-    row = _writing_row.c
-    leaving = row.changes.has_key(GROUPS) & _after(_writing_row, GROUPS).is_(None)
-    _end_memberships(connection, group_id, select(row.contact_id).where(leaving))
+    row = writing_row.c
+    leaving = row.changes.has_key(GROUPS) & _after(writing_row, GROUPS).is_(None)
+    _end_memberships(connection, import_id, group_id, select(row.contact_id).where(leaving))
 
 
 def _take_out_leavers(connection: Connection, plan: PlanInput) -> None:
     """Members that the file lacks leave the group; a change of their contacts without a row (R20, ``replace``)."""
     leavers = select(plan_leaver.c.contact_id).where(plan_leaver.c.import_id == plan.import_id)
-    _end_memberships(connection, plan.group_id, leavers)
+    _end_memberships(connection, plan.import_id, plan.group_id, leavers)
     connection.execute(
         update(contact)
         .where(contact.c.contact_id.in_(leavers))
@@ -230,15 +231,22 @@ def _take_out_leavers(connection: Connection, plan: PlanInput) -> None:
     connection.execute(insert(contact_change).from_select(columns, left))
 
 
-def _end_memberships(connection: Connection, group_id: int, leavers: Select[tuple[int]]) -> None:
-    connection.execute(
-        delete(membership).where(membership.c.group_id == group_id, membership.c.contact_id.in_(leavers))
+def _end_memberships(connection: Connection, import_id: str, group_id: int, leavers: Select[tuple[int]]) -> None:
+    """End memberships; since when they were there, and unsubscribed, is kept for a revert (R36)."""
+    names = ["contact_id", "joined_at", "unsubscribed_at"]
+    ended = (
+        delete(membership)
+        .where(membership.c.group_id == group_id, membership.c.contact_id.in_(leavers))
+        .returning(*(membership.c[name] for name in names))
+        .cte("ended")
     )
+    kept = select(literal(import_id), *(ended.c[name] for name in names))
+    connection.execute(insert(ended_membership).from_select(["import_id", *names], kept))
 
 
-def _write_history(connection: Connection) -> None:
+def write_history(connection: Connection) -> None:
     """Every change with field, before, after, import, row and time (R37); by contact, as its index is ordered."""
-    row = _writing_row.c
+    row = writing_row.c
     changed = select(
         row.import_id, row.row, row.contact_id, func.coalesce(row.contact_version + 1, 1), row.outcome, row.changes
     ).order_by(row.contact_id)
@@ -248,20 +256,20 @@ def _write_history(connection: Connection) -> None:
 
 def _refresh_statistics(connection: Connection) -> None:
     """After many new contacts tell PostgreSQL at once; the next import may come before autovacuum does."""
-    created = select(func.count()).select_from(_writing_row).where(_writing_row.c.outcome == Outcome.CREATED.value)
+    created = select(func.count()).select_from(writing_row).where(writing_row.c.outcome == Outcome.CREATED.value)
     if (connection.scalar(created) or 0) >= MANY_NEW_CONTACTS:
         for table in (contact, membership):
             analyze(connection, table)
 
 
-def _overlaid(stored: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
+def overlaid(stored: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
     """Stored custom or member values with new ones laid over them; null takes a value away (R19)."""
     return func.jsonb_strip_nulls(stored.op("||", return_type=JSONB())(func.coalesce(values, _EMPTY)), type_=JSONB)
 
 
-def _typed_after(attribute: Attribute) -> ColumnElement[Any]:
+def typed_after(attribute: Attribute) -> ColumnElement[Any]:
     """The new value of an attribute, in the type of its column."""
-    after = _after(_writing_row, attribute.field)
+    after = _after(writing_row, attribute.field)
     return cast(after, SmallInteger) if attribute.kind is Kind.TITLE else after
 
 

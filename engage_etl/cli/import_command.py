@@ -51,10 +51,13 @@ def _words(choices: Iterable[str]) -> str:
 
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
+    context: typer.Context,
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz or .zip.")
     ],
-    group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
+    group: Annotated[
+        str | None, typer.Option(help="Existing group that the contacts become members of; required but with --amends.")
+    ] = None,
     use_external_identifier: Annotated[
         bool, typer.Option("--use-external-identifier", help="Match on the external identifier and nothing else.")
     ] = False,
@@ -126,6 +129,13 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     by: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who imports; the account of this command if left out.")
     ] = None,
+    amends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="The file is a corrected rejected.csv of this import, whose options apply unless stated otherwise.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 3 if rows were rejected.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -151,10 +161,34 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         "dry_run": dry_run,
     }
     with errors_as_sentences(as_json=as_json):
+        if amends is not None:
+            given = _amended(files, amends, {name: given[name] for name in given if _is_stated(context, name)})
+        elif group is None:
+            raise UsageError("Missing option '--group'. See `engage-etl import --help`.")
         options = _options(given)
         _demand_files(files)
-        entries = _import(files, options, stated_name(by), as_json=as_json)
+        entries = _import(files, options, stated_name(by), amends, as_json=as_json)
     raise typer.Exit(worst_exit_code(entries, strict=strict))
+
+
+def _is_stated(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _amended(files: list[Path], import_id: str, stated: dict[str, Any]) -> dict[str, Any]:
+    """The options of a corrected file: those of the import that it amends, unless stated otherwise.
+
+    Raises:
+        UsageError: the import cannot be amended, or not like this.
+    """
+    if len(files) > 1:
+        raise UsageError("--amends takes one corrected file at a time; import the others by themselves.")
+    from engage_etl.cli.installation import store
+    from engage_etl.store.amendments import amended_options
+
+    with store() as opened, opened.engine.connect() as connection:
+        return amended_options(connection, import_id, stated)
 
 
 def _options(given: dict[str, Any]) -> ImportOptions:
@@ -209,8 +243,8 @@ def _demand_files(files: list[Path]) -> None:
         raise UsageError(f"{file} {problem}. Nothing was imported.")
 
 
-def _import(files: list[Path], options: ImportOptions, by: str, *, as_json: bool) -> list[Import]:
-    """Import the files and print how it went; by: who does."""
+def _import(files: list[Path], options: ImportOptions, by: str, amends: str | None, *, as_json: bool) -> list[Import]:
+    """Import the files and print how it went. by: who does; amends: id of the import that they correct."""
     from engage_etl.loading import quick_loading
 
     with quick_loading():
@@ -219,7 +253,7 @@ def _import(files: list[Path], options: ImportOptions, by: str, *, as_json: bool
 
     with store() as opened:
         with only_results_on_stdout():
-            entries = import_by_hand(opened, files, options, by)
+            entries = import_by_hand(opened, files, options, by, amends)
         print_results(opened, entries, as_json=as_json)
     return entries
 

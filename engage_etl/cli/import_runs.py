@@ -31,16 +31,18 @@ class _Interrupted(ImportEnded):
 
 
 def import_by_hand(
-    store: Store, files: list[Path], options: ImportOptions, started_by: str | None = None
+    store: Store, files: list[Path], options: ImportOptions, started_by: str | None = None, amends: str | None = None
 ) -> list[Import]:
     """Import files and the files in archives one after the other, each as a Dagster run; returns how each ended.
 
     Ctrl-C ends the import that is being run and those after it; what was applied before stays applied.
 
-    started_by: who does; None: the account of this process.
+    started_by: who does; None: the account of this process; amends: id of the import that they correct.
     """
     with store.engine.begin() as connection:
-        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
+        arrivals = [
+            register_arrival(connection, store.settings, file.absolute(), options, amends=amends) for file in files
+        ]
         ids = [import_id for arrival in arrivals for import_id in arrival]
         for import_id in ids:
             update_import(connection, import_id, started_by=stated_name(started_by))

@@ -47,12 +47,17 @@ def print_summary(store: Store, entry: Import) -> None:
         console.print(visible(entry.error_message), markup=False)
     for warning in entry.warnings:
         console.print(f"Warning: {visible(warning)}", markup=False)
+    if entry.reverts is not None:
+        _print_revert(store, entry)
+        return
+    if entry.amends is not None:
+        console.print(f"Amends: {entry.amends}", markup=False, soft_wrap=True)
     console.print(_outcomes(entry))
     if entry.left_group:
-        left = "left" if entry.status is Status.APPLIED else "would leave"
+        left = "left" if entry.status.is_final else "would leave"
         console.print(f"Not in the file: {entry.left_group:,} {left} the group; their profiles stay.")
     fields, rejected = _details(store, entry)
-    change = "changed field" if entry.status is Status.APPLIED else "field that would change"
+    change = "changed field" if entry.status.is_final else "field that would change"
     for title, counts in (("reason", entry.reasons), (change, fields)):
         if counts:
             ordered = sorted(counts.items(), key=lambda count: -count[1])
@@ -99,6 +104,17 @@ def _outcomes(entry: Import) -> Table:
         shown.add_row(Text(name), Text(f"{rows:,}", justify="right"), bar)
     shown.add_row(Text("in all"), Text(f"{entry.rows:,}", justify="right"), "")
     return shown
+
+
+def _print_revert(store: Store, entry: Import) -> None:
+    """What an import that undoes another one did (R36)."""
+    console = result_console()
+    by = f", by {visible(entry.reverted_by)}" if entry.reverted_by else ""
+    console.print(f"Reverts: {entry.reverts}{by}", markup=False, soft_wrap=True)
+    counts = (entry.restored, entry.kept, entry.failed)
+    console.print(table("restored", "kept", "failed", rows=[[f"{count:,}" for count in counts]]))
+    if entry.report:
+        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

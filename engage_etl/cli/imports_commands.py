@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,16 +63,20 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
     from engage_etl.cli.import_summary import print_summary
     from engage_etl.cli.installation import store
     from engage_etl.reports.summary import import_summaries
+    from engage_etl.store.amendments import corrections
     from engage_etl.store.imports import find_import
 
     with errors_as_sentences(as_json=as_json), store() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
             [summary] = import_summaries(connection, [entry])
+            corrected = corrections(connection, entry)
         if as_json:
-            print_json(summary)
-        else:
-            print_summary(opened, entry)
+            print_json(summary | ({"corrections": asdict(corrected)} if corrected is not None else {}))
+            return
+        print_summary(opened, entry)
+        if corrected is not None:
+            typer.echo(f"With its corrections: {corrected.sentence()}")
 
 
 @app.command("diff")

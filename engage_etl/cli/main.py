@@ -18,6 +18,7 @@ from engage_etl.cli import (
     import_command,
     imports_commands,
     notifications_commands,
+    revert_command,
     service_commands,
 )
 from engage_etl.cli.output import ExitCode, print_error, report_error
@@ -55,7 +56,8 @@ def _main(
 app.command("demo")(service_commands.demo)
 app.command("up")(service_commands.up)
 app.command("import", no_args_is_help=True)(import_command.import_files)
-app.add_typer(imports_commands.app, name="imports", help="Look at imports, and decide on those that wait.")
+imports_commands.app.command("revert")(revert_command.revert)
+app.add_typer(imports_commands.app, name="imports", help="Look at imports, decide on those that wait, or revert them.")
 app.add_typer(contacts_commands.app, name="contacts", help="Look at contacts, or export them.")
 app.add_typer(groups_commands.app, name="groups", help="List and create groups.")
 app.add_typer(notifications_commands.app, name="notifications", help="Messages about imports, by mail or chat.")

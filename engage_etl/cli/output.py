@@ -71,6 +71,15 @@ def print_json_list(objects: Iterable[Any]) -> None:
     sys.stdout.write("[]\n" if separator == "[\n" else "\n]\n")
 
 
+def print_json_with_list(document: dict[str, Any], name: str, objects: Iterable[Any]) -> None:
+    """One JSON document on standard output that ends with a list, object by object. document: what stands before it."""
+    escapes = _is_foreign()
+    sys.stdout.write(json.dumps(document, ensure_ascii=escapes, indent=2).removesuffix("\n}"))
+    sys.stdout.write(f",\n  {json.dumps(name)}: ")
+    print_json_list(objects)
+    sys.stdout.write("}\n")
+
+
 def _is_foreign() -> bool:
     """Whether standard output is not UTF-8; JSON in ASCII is read the same everywhere."""
     return (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

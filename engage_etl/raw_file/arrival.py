@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from engage_etl.errors import FileError
 from engage_etl.raw_file.unpacking import archive_entries, is_zip
 from engage_etl.settings import Settings
-from engage_etl.store.imports import CLAIMED, new_import_id, register_import
+from engage_etl.store.imports import CLAIMED, new_import_id, register_import, update_import
 from engage_etl.vocabulary.options import ImportOptions
 
 
@@ -22,11 +22,12 @@ def register_arrival(
     *,
     automation: str | None = None,
     modified_at: datetime | None = None,
+    amends: str | None = None,
 ) -> list[str]:
     """Register an arrival; returns the ids of its imports, in the order of the archive.
 
-    automation: into whose drop folder it was dropped; its imports share one claimed file then. What is wrong with an
-    archive is the error of the one import that it is then.
+    automation: into whose drop folder it was dropped; its imports share one claimed file then; amends: the import some of
+    whose rows it has, corrected. What is wrong with an archive is the error of the one import that it is then.
 
     Raises:
         OSError: the file cannot be read.
@@ -45,6 +46,8 @@ def register_arrival(
             import_id=import_id,
             entry=entry,
         )
+        if amends is not None:
+            update_import(connection, import_id, amends=amends)
     return ids
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from sqlalchemy import Connection, Select, select
 
 from engage_etl.reports.changes_file import write_changes
 from engage_etl.reports.page_file import PAGE
-from engage_etl.reports.private_files import private_text_file, replaced_folder
+from engage_etl.reports.private_files import replaced_folder
 from engage_etl.reports.report_page import write_page
+from engage_etl.reports.revert_report import write_revert_report
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
-from engage_etl.reports.summary import import_summary
+from engage_etl.reports.summary import write_summary
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
@@ -40,8 +40,12 @@ def write_report(store: Store, import_id: str) -> Path:
 
     ``summary.json`` and ``report.html`` are always there. An import that ended before its rows were checked has no row
     files; one that has no plan has the rows that validation rejected and no changes. For an import that waits for a
-    person, was rejected, or is a dry run, ``changes.csv`` says what would change.
+    person, was rejected, or is a dry run, ``changes.csv`` says what would change. A revert has ``not_restored.csv`` in
+    place of row files.
     """
+    entry = _entry(store, import_id)
+    if entry.reverts is not None:
+        return write_revert_report(store, entry)
     with report_around(store, import_id):
         pass
     return store.settings.report_dir(import_id)
@@ -85,9 +89,7 @@ def _write_row_files(store: Store, entry: Import, folder: Path) -> None:
 def _write_summary(store: Store, path: Path, entry: Import) -> None:
     with store.engine.connect() as connection:
         approval = find_approval(connection, entry.import_id)
-    with private_text_file(path) as file:
-        json.dump(import_summary(entry, approval), file, ensure_ascii=False, indent=2)
-        file.write("\n")
+    write_summary(path, entry, approval)
 
 
 def _row_format(store: Store, record: ImportFile) -> RowFormat:

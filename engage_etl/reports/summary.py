@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
+from engage_etl.reports.private_files import private_text_file
 from engage_etl.store.approvals import Approval, approvals
 from engage_etl.store.imports import Import
 
@@ -34,6 +37,8 @@ def import_summary(entry: Import, approval: Approval | None = None) -> dict[str,
         "dry_run": entry.is_dry_run,
         "started_by": entry.starter,
         "approval": _approval(approval),
+        "amends": entry.amends,
+        **_revert(entry),
     }
 
 
@@ -52,6 +57,21 @@ def _approval(approval: Approval | None) -> dict[str, Any] | None:
         "plan_hash": approval.plan_hash,
         "overrides": approval.overrides,
     }
+
+
+def write_summary(path: Path, entry: Import, approval: Approval | None = None) -> None:
+    """Write ``summary.json`` (R39). approval: of the plan."""
+    with private_text_file(path) as file:
+        json.dump(import_summary(entry, approval), file, ensure_ascii=False, indent=2)
+        file.write("\n")
+
+
+def _revert(entry: Import) -> dict[str, Any]:
+    """What an import that undoes another one did (R36); of all others only that they do not."""
+    if entry.reverts is None:
+        return {"reverts": None}
+    counts = {"restored": entry.restored, "kept": entry.kept, "failed": entry.failed}
+    return {"reverts": entry.reverts, "reverted_by": entry.reverted_by, **counts}
 
 
 def _error(entry: Import) -> dict[str, str | None] | None:

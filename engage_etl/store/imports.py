@@ -75,6 +75,12 @@ class Import:
     left_group: int
     changed_fields: dict[str, dict[str, int]]
     started_by: str | None
+    reverts: str | None
+    reverted_by: str | None
+    restored: int
+    kept: int
+    failed: int
+    amends: str | None
 
     @property
     def starter(self) -> str | None:

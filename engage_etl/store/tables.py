@@ -189,9 +189,19 @@ import_register = Table(
         comment="rows of the plan that change each field, by outcome",
     ),
     Column("started_by", Text, comment="who started it by hand; null: its automation did"),
+    Column("reverts", Text(collation="C"), comment="the import that this one undoes (R36); null: it takes in a file"),
+    Column("reverted_by", Text, comment="who had it undo that import; null: nobody said"),
+    Column("restored", BigInteger, nullable=False, server_default=text("0"), comment="changes that it took back"),
+    Column("kept", BigInteger, nullable=False, server_default=text("0"), comment="changes that others changed since"),
+    Column(
+        "failed", BigInteger, nullable=False, server_default=text("0"), comment="changes that it could not take back"
+    ),
+    Column("amends", Text(collation="C"), comment="the import some of whose rows this one has, corrected"),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
+Index(None, import_register.c.reverts, postgresql_where=import_register.c.reverts.is_not(None))
+Index(None, import_register.c.amends, postgresql_where=import_register.c.amends.is_not(None))
 
 import_file = Table(
     "import_file",
@@ -290,12 +300,38 @@ contact_change = Table(
         server_default=func.now(),
         comment="the table is partitioned by its month",
     ),
-    Column("outcome", Text, nullable=False, comment="created or updated"),
+    Column("outcome", Text, nullable=False, comment="created, updated or removed"),
     Column("changes", JSONB, nullable=False, comment="field to [before, after] (R37)"),
     postgresql_partition_by="RANGE (changed_at)",
 )
 Index(None, contact_change.c.contact_id)
 Index(None, contact_change.c.import_id)
+
+ended_membership = Table(
+    "ended_membership",
+    METADATA,
+    # No foreign key, as for plans and history: its trigger would cost more than the row.
+    Column("import_id", Text(collation="C"), primary_key=True),
+    Column("contact_id", BigInteger, primary_key=True),
+    Column("joined_at", DateTime(timezone=True), nullable=False),
+    Column("unsubscribed_at", DateTime(timezone=True)),
+    comment="what history does not say about memberships that an import ended; a revert gives it back (R36)",
+)
+
+revert_detail = Table(
+    "revert_detail",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("contact_id", BigInteger, primary_key=True),
+    Column("field", Text(collation="C"), primary_key=True, comment="contact: the contact as a whole"),
+    Column("row", BigInteger, comment="of the import that is undone"),
+    Column("result", Text, nullable=False, comment="kept or failed"),
+    Column("before", JSONB, comment="the value that was to be restored"),
+    Column("given", JSONB, comment="the value that the import gave"),
+    Column("now", JSONB, comment="the value that was found, and stays"),
+    Column("message", Text, nullable=False),
+    comment="changes of an import that its revert did not take back (R36)",
+)
 
 store_write = Table(
     "store_write",

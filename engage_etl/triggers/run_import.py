@@ -20,7 +20,7 @@ from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, ReportedProgress
 from engage_etl.triggers.runs import list_runs, process_tags, run_tags
 
-__all__ = ["LOOK_AND_TRY_AGAIN", "list_runs", "run_imports"]
+__all__ = ["LOOK_AND_TRY_AGAIN", "list_runs", "run_imports", "storage_errors_as_ours"]
 
 LOOK_AND_TRY_AGAIN = "look at `engage-etl imports list`, and import the file again if it was not applied"
 """What to do after an outage that may have come between a commit and its answer."""
@@ -42,7 +42,7 @@ def run_imports(
         StoreError: the server went away, or has no room for Dagster's own tables.
     """
     job = import_definitions().resolve_job_def(job_name)
-    with _storage_errors_as_ours(settings), open_instance(settings) as instance:
+    with storage_errors_as_ours(settings), open_instance(settings) as instance:
         for entry in entries:
             _end_lost_runs(instance, entry.import_id)
             instance.add_dynamic_partitions(str(IMPORTS.name), [entry.import_id])
@@ -65,7 +65,7 @@ def _end_lost_runs(instance: dg.DagsterInstance, import_id: str) -> None:
 
 
 @contextmanager
-def _storage_errors_as_ours(settings: Settings) -> Iterator[None]:
+def storage_errors_as_ours(settings: Settings) -> Iterator[None]:
     """Dagster's storage tries again without us, says so each time, and gives up with an error of its own."""
     root = logging.getLogger()
     root.addFilter(_is_no_retry)

@@ -8,6 +8,8 @@ select
     import_mode,
     status,
     error_code,
+    reverts,
+    amends,
     rows,
     created,
     updated,
