@@ -67,6 +67,7 @@ def test_mixed_outcomes_give_the_figures_of_the_interface_page(importing: Import
     assert sorted(file.name for file in report.iterdir()) == [
         "changes.csv",
         "rejected.csv",
+        "report.html",
         "skipped.csv",
         "summary.json",
     ]
