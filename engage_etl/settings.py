@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
+
+_FOR_EVER = ("", "none", "forever", "for ever")
+
+
+def _days(given: Any) -> Any:
+    """What says that something is kept for ever, as None; all else is left to be checked."""
+    return None if isinstance(given, str) and given.strip().lower() in _FOR_EVER else given
+
+
+Days = Annotated[int | None, BeforeValidator(_days), Field(ge=1, le=36_500)]
+"""For how long something is kept; None: for ever, set as nothing or ``none``."""
 
 
 class Settings(BaseSettings):
@@ -58,6 +69,22 @@ class Settings(BaseSettings):
         3, ge=1, description="Runs that are started for one arrival if the process of a run dies."
     )
     concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
+    keep_raw_files_days: Days = Field(
+        90, description="Days that the bytes of a file are kept after its import has ended; `none`: for ever (R42)."
+    )
+    keep_stage_files_days: Days = Field(
+        30, description="Days that its checked rows (Parquet) are kept; `none`: for ever (R42)."
+    )
+    keep_reports_days: Days = Field(90, description="Days that its report is kept; `none`: for ever (R42).")
+    keep_settled_files_days: Days = Field(
+        90, description="Days that a dropped file is kept in `done/` or `failed/`; `none`: for ever (R42)."
+    )
+    keep_plans_days: Days = Field(
+        90, description="Days that the plan is kept row by row, as `imports rows` shows it; `none`: for ever (R42)."
+    )
+    keep_runs_days: Days = Field(
+        90, description="Days that its runs and its partition are kept on the web page; `none`: for ever (R42)."
+    )
     show_personal_data: bool = Field(
         False,
         description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",
