@@ -9,6 +9,7 @@ from engage_etl.settings import load_settings
 from engage_etl.triggers.drop_folder import drop_folder_sensor
 from engage_etl.triggers.housekeeping import housekeeping_definitions
 from engage_etl.triggers.jobs import import_definitions
+from engage_etl.triggers.retention import retention_definitions
 
 _settings = load_settings()
 
@@ -16,5 +17,6 @@ defs = dg.Definitions.merge(
     import_definitions(),
     dg.Definitions(sensors=[drop_folder_sensor(_settings)]),
     housekeeping_definitions(),
+    retention_definitions(),
     marts_definitions(_settings),
 )

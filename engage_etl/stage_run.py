@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engage_etl.applied_updates.stage import apply_updates
-from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
+from engage_etl.errors import BrakeStopped, ImportEnded, Removed, ReportMissing
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.reports.report import report_around, write_report
 from engage_etl.store.engine import Store
@@ -46,7 +46,8 @@ def import_stage(store: Store, import_id: str) -> Iterator[None]:
 def apply_and_finish(store: Store, import_id: str) -> None:
     """Apply the plan of an import, write its report and put its file away.
 
-    Most of the report is written while the plan is applied, which keeps the server busy and this process waiting.
+    Most of the report is written while the plan is applied, which keeps the server busy and this process waiting. Of an
+    import that is applied already and of which something was removed since, the report stays as it is (R42).
 
     Raises:
         EngageError: as ``apply_updates``.
@@ -56,6 +57,10 @@ def apply_and_finish(store: Store, import_id: str) -> None:
     try:
         with report_around(store, import_id):
             applied = apply_updates(store, import_id)
+    except Removed:
+        with store.engine.connect() as connection:
+            if not find_import(connection, import_id).status.is_final:
+                raise
     except OUTAGES as error:
         if applied is None:
             raise
@@ -66,6 +71,8 @@ def apply_and_finish(store: Store, import_id: str) -> None:
 def finish_import(store: Store, import_id: str) -> None:
     """Write the report of an import that ended and put its file away; both can be repeated.
 
+    A report that cannot be written any more, as retention removed what it is made from, is left as it is (R42).
+
     Raises:
         ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
     """
@@ -73,6 +80,8 @@ def finish_import(store: Store, import_id: str) -> None:
         entry = find_import(connection, import_id)
     try:
         write_report(store, import_id)
+    except Removed as removed:
+        _log.warning("%s", removed)
     except OUTAGES as error:
         raise _report_missing(store, entry, error) from error
     settle_file(store, import_id)

@@ -14,6 +14,7 @@ from engage_etl.errors import BrakeStopped, UsageError
 from engage_etl.match_plan.stage import plan_input
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, update_import
+from engage_etl.store.removals import Kind, demand_kept
 from engage_etl.vocabulary.outcomes import Status
 
 
@@ -23,12 +24,14 @@ def apply_updates(store: Store, import_id: str) -> Import:
     Raises:
         BrakeStopped: the plan was stopped by a brake, or is now that it was made again (R34).
         UsageError: the import has no plan.
+        Removed: its plan was removed since (R42).
         StoreUnavailable: other writers held the contacts longer than the settings allow.
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
-    if entry.status.is_final:
-        return entry
+        if entry.status.is_final:
+            return entry
+        demand_kept(connection, import_id, Kind.PLAN)
     if entry.status is Status.STOPPED:
         raise BrakeStopped(entry.error_message or "", brake=entry.error_code or "", share=0, rows=entry.rejected)
     if entry.status is not Status.PLANNED:

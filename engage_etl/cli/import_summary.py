@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from sqlalchemy import select
 
@@ -9,6 +11,7 @@ from engage_etl.cli.output import result_console, table, visible
 from engage_etl.reports.samples import field_change_counts
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
+from engage_etl.store.removals import Kind, Removal
 from engage_etl.store.tables import plan_row
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -16,8 +19,8 @@ _SENTENCES = 5
 _COLOURS = {Status.APPLIED: "green", Status.FAILED: "red", Status.STOPPED: "yellow"}
 
 
-def print_summary(store: Store, entry: Import) -> None:
-    """Print status, counts, reasons, changed fields, the first rejected rows and where to look next."""
+def print_summary(store: Store, entry: Import, removals: Sequence[Removal] = ()) -> None:
+    """Print status, counts, reasons, changed fields, the first rejected rows, where to look next and what is gone."""
     console = result_console()
     colour = _COLOURS.get(entry.status, "cyan")
     group, status = visible(entry.group_name), (entry.status.value, f"bold {colour}")
@@ -46,9 +49,14 @@ def print_summary(store: Store, entry: Import) -> None:
             console.print(f"- {visible(sentence)}", markup=False)
         if entry.rejected > len(rejected):
             console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
+    for removed in removals:
+        console.print(str(removed), markup=False, soft_wrap=True)
+    gone = {removed.kind for removed in removals}
+    if Kind.REPORT in gone:
+        return
     if entry.report:
         console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
-    elif entry.status.has_ended:
+    elif entry.status.has_ended and not gone & {Kind.RAW_FILE, Kind.PLAN}:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
 
 

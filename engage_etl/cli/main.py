@@ -16,6 +16,7 @@ from engage_etl.cli import (
     groups_commands,
     import_command,
     imports_commands,
+    retention_commands,
     service_commands,
 )
 from engage_etl.cli.output import ExitCode, print_error, report_error
@@ -56,6 +57,7 @@ app.command("import", no_args_is_help=True)(import_command.import_files)
 app.add_typer(imports_commands.app, name="imports", help="Look at imports.")
 app.add_typer(contacts_commands.app, name="contacts", help="Look at contacts, or export them.")
 app.add_typer(groups_commands.app, name="groups", help="List and create groups.")
+app.add_typer(retention_commands.app, name="retention", help="Remove what is kept of old imports.")
 app.add_typer(db_commands.app, name="db", help="The store: its server and its schema.")
 app.command("env")(service_commands.env)
 

@@ -19,6 +19,7 @@ from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import import_summary
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
+from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
@@ -38,6 +39,9 @@ def write_report(store: Store, import_id: str) -> Path:
     ``summary.json`` is always there. An import that ended before its rows were checked has no row files; one that has
     no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
     have changed.
+
+    Raises:
+        Removed: what it is made from was removed since; an earlier report stays as it is (R42).
     """
     with report_around(store, import_id):
         pass
@@ -51,6 +55,7 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
     If the block fails, an earlier report stays as it is.
     """
     planned = _entry(store, import_id)
+    demand_sources(store, planned)
     with replaced_folder(store.settings.report_dir(import_id)) as aside, ThreadPoolExecutor(1) as thread:
         row_files = thread.submit(_write_row_files, store, planned, aside)
         yield
@@ -64,6 +69,20 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
         _write_summary(aside / "summary.json", entry)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
+        take_back_removal(connection, import_id, Kind.REPORT)
+
+
+def demand_sources(store: Store, entry: Import) -> None:
+    """See to it that a report can be made from what is still there.
+
+    Raises:
+        Removed: the raw file, or what became of its rows, was removed (R42).
+    """
+    if entry.validated_at is None:
+        return
+    outcomes = Kind.PLAN if entry.planned_at is not None else Kind.STAGE_FILES
+    with store.engine.connect() as connection:
+        demand_kept(connection, entry.import_id, Kind.RAW_FILE, outcomes)
 
 
 def _entry(store: Store, import_id: str) -> Import:

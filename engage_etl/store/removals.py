@@ -56,6 +56,10 @@ class Removal:
         verb = "were" if self.kind in _PLURAL else "was"
         return f"The {_NAMES[self.kind]} of import {self.import_id} {verb} removed on {day:%Y-%m-%d} by {self.cause}."
 
+    def as_object(self) -> dict[str, str]:
+        """As an object of the public interface."""
+        return {"what": self.kind.value, "at": self.began_at.isoformat(), "by": self.cause}
+
     @property
     def is_empty(self) -> bool:
         """Whether there was nothing to remove."""
