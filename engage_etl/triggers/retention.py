@@ -1,19 +1,23 @@
 """The job ``retention``, every night after the housekeeping, and the runs of old imports that go with them (R42)."""
 
-from __future__ import annotations
-
+import json
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
+from sqlalchemy import func, or_, select
 
 from engage_etl.settings import Settings
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import StoreResource
 from engage_etl.triggers.runs import runs_by_import
+
+if TYPE_CHECKING:
+    from engage_etl.erasure.erasing import Forgotten
+    from engage_etl.retention.retention import KindResult
 
 RETENTION = "retention"
 _EVERY_NIGHT = "0 4 * * *"
@@ -54,18 +58,62 @@ class DagsterRuns:
         self._instance.event_log_storage.delete_events(run_id)
         self._instance.delete_run(run_id)
 
+    def remove_naming(self, import_ids: Collection[str], texts: Collection[str], *, dry_run: bool) -> int:
+        """Remove the runs of these imports whose events hold one of the texts; returns how many there were.
+
+        What runs show is masked, but not identifiers, nor anything where a setting shows it (R41).
+        """
+        from engage_etl.erasure.person import any_of
+
+        naming = any_of(json.dumps(text)[1:-1] for text in texts)
+        if naming is None:
+            return 0
+        found: list[str] = []
+        for some in _blocks(import_ids):
+            runs = [run.run_id for runs in runs_by_import(self._instance, some).values() for run in runs]
+            found += [run_id for run_id in runs if any(naming.search(event) for event in self._events(run_id))]
+        if not dry_run:
+            for run_id in found:
+                self.remove_run(run_id)
+            self._remove_latest(found)
+        return len(found)
+
+    def _events(self, run_id: str) -> list[str]:
+        events = SqlEventLogStorageTable
+        with self._connection() as connection:
+            return list(connection.scalars(select(events.c.event).where(events.c.run_id == run_id)))
+
+    def _remove_latest(self, run_ids: Collection[str]) -> None:
+        """Dagster keeps a copy of the latest materialization of each asset, also when its run is deleted."""
+        assets = AssetKeyTable
+        for some in _blocks(run_ids):
+            is_theirs = or_(*(func.strpos(assets.c.last_materialization, run_id) > 0 for run_id in some))
+            with self._connection() as connection:
+                connection.execute(assets.update().where(is_theirs).values(last_materialization=None))
+
     def _connection(self) -> Any:
         storage: Any = self._instance.event_log_storage
         return storage.index_connection()
 
 
-def retention_by_hand(settings: Settings, *, dry_run: bool) -> list[Any]:
-    """What the job does, for the command line; the results are those of ``run_retention``."""
+def retention_by_hand(settings: Settings, *, dry_run: bool) -> "list[KindResult]":
+    """What the job does, for the command line."""
     from engage_etl.retention.retention import run_retention
     from engage_etl.store.engine import open_store
 
     with open_store(settings) as store, open_instance(settings) as instance:
         return run_retention(store, DagsterRuns(instance), dry_run=dry_run)
+
+
+def forget_by_hand(
+    settings: Settings, contact_id: int, *, by: str, end_imports: bool, dry_run: bool
+) -> "Forgotten":
+    """Erase a contact, also from the runs of its imports."""
+    from engage_etl.erasure.erasing import forget
+    from engage_etl.store.engine import open_store
+
+    with open_store(settings) as store, open_instance(settings) as instance:
+        return forget(store, DagsterRuns(instance), contact_id, by=by, end_imports=end_imports, dry_run=dry_run)
 
 
 @dg.op(description="Removes what is older than the settings allow: files, plans, reports, runs of old imports.")
