@@ -86,7 +86,7 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING"}
-    assert listed["schedules"] == ["housekeeping"]
+    assert sorted(listed["schedules"]) == ["housekeeping", "retention"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from sqlalchemy import (
     Connection,
@@ -61,7 +61,8 @@ def droppable_months(connection: Connection, import_ids: Collection[str], before
         .where(_children.c.inhparent == cast(parent, OID))
     )
     months = sorted(month for name in connection.scalars(query) if (month := _month(name)) is not None)
-    old = [month for month in months if _next(month) <= before.date()]
+    over = min(before.date(), datetime.now(UTC).date())
+    old = [month for month in months if _next(month) <= over]
     return [month for month in old if not _holds_others(connection, month, import_ids)]
 
 
