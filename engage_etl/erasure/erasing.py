@@ -23,6 +23,7 @@ from engage_etl.erasure.stage_rows import erase_stage_rows, find_stage_rows
 from engage_etl.erasure.store_rows import erase_from_store, planned_rows
 from engage_etl.errors import ImportEnded, StoreUnavailable, UsageError
 from engage_etl.retention.kept_files import paths_of, remove, size_of
+from engage_etl.settings import Settings
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.erasures import Erasure, add_erased, begin_erasure, end_erasure, find_erasures
@@ -126,12 +127,20 @@ def _trace(
     trace = Trace(entry, record, rows)
     character_set = record.character_set if record is not None else None
     for kind in (Kind.RAW_FILE, Kind.SETTLED_FILE):
-        paths = paths_of(settings, entry, kind)
+        paths = _arrived_files(settings, entry, kind)
         if paths and (rows or any(names_person(file, character_set, person) for file in _files_in(paths))):
             trace.files[kind] = paths
     is_arriving = not entry.status.has_ended and names_person(entry.arrived_path, character_set, person)
     trace.is_in_it = bool(rows or trace.files) or entry.import_id in known or is_arriving
     return trace if trace.is_in_it or report.is_dir() else None
+
+
+def _arrived_files(settings: Settings, entry: Import, kind: Kind) -> list[Path]:
+    """Where the bytes of an arrival lie; of an import that has just ended, a dropped file may not be put away yet."""
+    found = paths_of(settings, entry, kind)
+    if kind is Kind.SETTLED_FILE and entry.status.has_ended and entry.claimed_path is not None:
+        found += [path for path in [Path(entry.claimed_path)] if path.is_file()]
+    return found
 
 
 def _files_in(paths: Collection[Path]) -> Iterator[Path]:
@@ -187,7 +196,8 @@ def _erase_in_files(store: Store, person: Person, trace: Trace, begun: Erasure |
     erased["report_lines"] = lines
     if lines and not is_dry:
         # Copies of the report, where there are no links.
-        remove(path for path in paths_of(settings, entry, Kind.REPORT) if path != report and not path.is_symlink())
+        copies = (path for path in paths_of(settings, entry, Kind.REPORT) if path != report and not path.is_symlink())
+        remove(settings, entry, copies)
     for kind, paths in trace.files.items():
         size = size_of(paths)
         erased[f"{kind}s"] += size.files
@@ -202,7 +212,7 @@ def _remove_whole(store: Store, entry: Import, kind: Kind, paths: list[Path], be
     cause = f"contacts forget (erasure {begun.erasure_id})"
     with store.engine.begin() as connection:
         begin_removal(connection, entry.import_id, kind, cause, files=size.files, bytes=size.bytes)
-    remove(paths)
+    remove(store.settings, entry, paths)
     with store.engine.begin() as connection:
         end_removal(connection, entry.import_id, kind)
 
@@ -211,8 +221,8 @@ def _remove_logs(store: Store, person: Person, *, dry_run: bool) -> int:
     """Details of what nobody foresaw may hold anything."""
     folder = store.settings.root / _LOG
     found = [file for file in sorted(folder.glob("*.log")) if names_person(file, "utf-8", person)]
-    if not dry_run:
-        remove(found)
+    for file in [] if dry_run else found:
+        file.unlink(missing_ok=True)
     return len(found)
 
 

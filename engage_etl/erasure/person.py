@@ -150,6 +150,6 @@ def _of_nobody_else(
     for field, spellings in known.items():
         column = contact.c[KEY_COLUMNS.get(field, field)]
         keys = {key_form(field, one) for one in spellings}
-        others = set(connection.scalars(select(column).where(column.in_(keys), contact.c.contact_id != contact_id)))
+        others = set(connection.scalars(select(column).where(column.in_(list(keys)), contact.c.contact_id != contact_id)))
         found[field] = frozenset(one for one in spellings if key_form(field, one) not in others)
     return found

@@ -29,7 +29,7 @@ def find_report_rows(folder: Path, record: ImportFile | None, person: Person) ->
     for file in _row_files(folder):
         with _opened(file, record) as reading:
             for _, cells in _records(reading, _separator(record)):
-                if cells[-_ADDED].isdigit() and person.is_named_in("\n".join(cells[:-_ADDED])):
+                if len(cells) >= _ADDED and cells[-_ADDED].isdigit() and person.is_named_in("\n".join(cells[:-_ADDED])):
                     found.add(int(cells[-_ADDED]))
     return found
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    false,
     func,
     literal,
     or_,
@@ -72,12 +73,11 @@ def _message() -> ColumnElement[str]:
 
 def _is_planned_for(person: Person) -> ColumnElement[bool]:
     """Rows of plans for the contact, or for nobody yet with a key of theirs."""
-    identifiers = person.spellings.get(IDENTIFIER, frozenset())
     theirs = or_(
-        plan_row.c.email_key.in_(person.keys.get("email", ())),
-        plan_row.c.mobile_key.in_(person.keys.get("mobile_number", ())),
-        plan_row.c.changes[(IDENTIFIER, 1)].astext.in_(identifiers),
-        plan_row.c.changes[("app_alias", 1)].astext.in_(person.spellings.get("app_alias", ())),
+        plan_row.c.email_key.in_(list(person.keys.get("email", ()))),
+        plan_row.c.mobile_key.in_(list(person.keys.get("mobile_number", ()))),
+        plan_row.c.changes[(IDENTIFIER, 1)].astext.in_(list(person.spellings.get(IDENTIFIER, ()))),
+        plan_row.c.changes[("app_alias", 1)].astext.in_(list(person.spellings.get("app_alias", ()))),
     )
     return or_(plan_row.c.contact_id == person.contact_id, and_(plan_row.c.contact_id.is_(None), theirs))
 
@@ -85,7 +85,7 @@ def _is_planned_for(person: Person) -> ColumnElement[bool]:
 def _edit_messages(connection: Connection, person: Person) -> int:
     """Messages about other rows that name the person: hints about identifiers that nearly match, shared identifiers."""
     key = [plan_row.c.import_id, plan_row.c.row, plan_row.c.planned_on]
-    is_named = or_(*(func.strpos(plan_row.c.message, context) > 0 for context in person.contexts()))
+    is_named = or_(false(), *(func.strpos(plan_row.c.message, context) > 0 for context in person.contexts()))
     edited = 0
     for import_id, row, day, message in connection.execute(select(*key, plan_row.c.message).where(is_named)).tuples():
         told = person.without(message)
@@ -103,7 +103,7 @@ def _take_out_of_changes(connection: Connection, table: Table, person: Person) -
     """
     edited = 0
     for field, spellings in person.spellings.items():
-        sides = (table.c.changes[(field, place)].astext.in_(spellings) for place in (0, 1))
+        sides = (table.c.changes[(field, place)].astext.in_(list(spellings)) for place in (0, 1))
         without = table.c.changes.op("-")(literal(field))
         statement = update(table).where(table.c.changes.has_key(field), or_(*sides)).values(changes=without)
         edited += connection.execute(statement).rowcount

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Column, ColumnElement, Connection, and_, func, select
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
@@ -70,9 +72,8 @@ def due_imports(connection: Connection, period: Period) -> list[Import]:
     return [entry for entry in reversed(list_imports(connection, statuses=ENDED)) if entry.import_id in due]
 
 
-def _ended_before(columns: object, moment: datetime) -> ColumnElement[bool]:
-    status, ended = columns.status, func.coalesce(columns.ended_at, columns.received_at)  # type: ignore[attr-defined]
-    return and_(status.in_(ENDED), ended < moment)
+def _ended_before(columns: ReadOnlyColumnCollection[str, Column[Any]], moment: datetime) -> ColumnElement[bool]:
+    return and_(columns.status.in_(ENDED), func.coalesce(columns.ended_at, columns.received_at) < moment)
 
 
 def _is_needed_by_another(moment: datetime) -> ColumnElement[bool]:

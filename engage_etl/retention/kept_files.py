@@ -51,15 +51,18 @@ def size_of(paths: Iterable[Path]) -> Size:
     return Size(len(sizes), sum(sizes))
 
 
-def remove(paths: Iterable[Path]) -> None:
-    """Take files and folders away, and the folder of the import that is empty then; what is gone already does not matter."""
+def remove(settings: Settings, entry: Import, paths: Iterable[Path]) -> None:
+    """Take files and folders of an import away, and then its own folders, if nothing else is in them."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()  # of this import alone; it stays while there is anything else in it
+    folders = [settings.import_dir(entry.import_id)]
+    folders += [Path(path).parent for path in (entry.settled_path, entry.claimed_path) if path]
+    for folder in folders:
+        with suppress(OSError):  # something is in it, or it is gone
+            folder.rmdir()
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -100,7 +100,7 @@ class _Night:
             paths = [path for path in paths_of(self._store.settings, entry, self._period.kind) if path not in seen]
             seen.update(paths)
             try:
-                self._remove(entry, size_of(paths), partial(remove, paths))
+                self._remove(entry, size_of(paths), partial(remove, self._store.settings, entry, paths))
             except OSError as error:
                 self._result.left.append(
                     f"{error.filename} cannot be removed ({error.strerror}); it is tried again the next time."

@@ -132,8 +132,8 @@ def test_what_a_killed_process_began_is_taken_up_again(
     entry = importing(ROWS)
     began = kept_files.remove
 
-    def killed(paths: list[Path]) -> None:
-        began(paths[:1])
+    def killed(settings: Settings, entry: Import, paths: list[Path]) -> None:
+        began(settings, entry, paths[:1])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -152,10 +152,10 @@ def test_a_file_that_cannot_be_removed_does_not_stop_the_others(
     stuck, other = importing(ROWS), importing(OTHER)
     began = kept_files.remove
 
-    def refused(paths: list[Path]) -> None:
+    def refused(settings: Settings, entry: Import, paths: list[Path]) -> None:
         if stuck.import_id in str(paths[0]):
             raise PermissionError(13, "Permission denied", str(paths[0]))
-        began(paths)
+        began(settings, entry, paths)
 
     with monkeypatch.context() as patched:
         patched.setattr(retention, "remove", refused)
