@@ -18,7 +18,7 @@ def _days(given: Any) -> Any:
     return None if isinstance(given, str) and given.strip().lower() in _FOR_EVER else given
 
 
-Days = Annotated[int | None, BeforeValidator(_days), Field(ge=1, le=36_500)]
+Days = Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_days)]
 """For how long something is kept; None: for ever, set as nothing or ``none``."""
 
 

@@ -55,7 +55,9 @@ def forget_contact(
 
 def _the_one(condition: ColumnElement[bool]) -> int:
     with store() as opened, opened.engine.connect() as connection:
-        ids = list(connection.scalars(select(contact.c.contact_id).where(condition).order_by(contact.c.contact_id)))
+        ids: list[int] = list(
+            connection.scalars(select(contact.c.contact_id).where(condition).order_by(contact.c.contact_id))
+        )
     if not ids:
         raise UsageError("No contact was found; nobody was erased.")
     if len(ids) > 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from engage_etl.errors import UsageError
 from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, membership, plan_row
@@ -119,11 +119,15 @@ def find_person(connection: Connection, contact_id: int) -> Person:
     values: set[str] = set(_texts(row["custom"].values()))
     for attribute in ATTRIBUTES:
         _note(known, values, attribute.field, [row[attribute.field]])
-    attributes = select(membership.c.attributes).where(membership.c.contact_id == contact_id)
-    for found in connection.scalars(attributes):
-        values |= set(_texts(found.values()))
+    attributes: Select[tuple[dict[str, Any]]] = select(membership.c.attributes).where(
+        membership.c.contact_id == contact_id
+    )
+    for of_member in connection.scalars(attributes):
+        values |= set(_texts(of_member.values()))
     for table in (contact_change, plan_row):
-        changes = select(table.c.changes).where(table.c.contact_id == contact_id, table.c.changes.is_not(None))
+        changes: Select[tuple[dict[str, Any]]] = select(table.c.changes).where(
+            table.c.contact_id == contact_id, table.c.changes.is_not(None)
+        )
         for fields in connection.scalars(changes):
             for field, pair in fields.items():
                 _note(known, values, field, pair)
@@ -150,6 +154,8 @@ def _of_nobody_else(
     for field, spellings in known.items():
         column = contact.c[KEY_COLUMNS.get(field, field)]
         keys = {key_form(field, one) for one in spellings}
-        others = set(connection.scalars(select(column).where(column.in_(list(keys)), contact.c.contact_id != contact_id)))
+        others: set[str] = set(
+            connection.scalars(select(column).where(column.in_(list(keys)), contact.c.contact_id != contact_id))
+        )
         found[field] = frozenset(one for one in spellings if key_form(field, one) not in others)
     return found

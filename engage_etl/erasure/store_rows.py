@@ -54,7 +54,7 @@ def erase_from_store(connection: Connection, person: Person, imports: Iterable[s
     for name, table in (("history", contact_change), ("leavers", plan_leaver)):
         gone = delete(table).where(table.c.contact_id == contact_id)
         erased[name] = connection.execute(gone).rowcount
-    blank = update(plan_row).where(_is_planned_for(person)).values(dict.fromkeys(_PLANNED), message=_message())
+    blank = update(plan_row).where(_is_planned_for(person)).values(dict.fromkeys(_PLANNED) | {"message": _message()})
     erased["plan_rows"] = connection.execute(blank).rowcount
     erased["messages"] = _edit_messages(connection, person)
     for table in (contact_change, plan_row):

@@ -68,7 +68,7 @@ def due_imports(connection: Connection, period: Period) -> list[Import]:
     conditions: list[ColumnElement[bool]] = [_ended_before(import_register.c, period.before), ~is_gone.exists()]
     if period.kind is Kind.SETTLED_FILE:
         conditions += [columns.settled_path.is_not(None), ~_is_needed_by_another(period.before)]
-    due = set(connection.scalars(select(columns.import_id).where(*conditions)))
+    due: set[str] = set(connection.scalars(select(columns.import_id).where(*conditions)))
     return [entry for entry in reversed(list_imports(connection, statuses=ENDED)) if entry.import_id in due]
 
 

@@ -73,4 +73,3 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield from (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
         elif path.is_file():
             yield path
-

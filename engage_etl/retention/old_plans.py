@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from sqlalchemy import (
     Connection,
     Date,
+    Select,
     String,
     cast,
     column,
@@ -55,7 +56,7 @@ def plan_sizes(connection: Connection, import_ids: Collection[str]) -> dict[str,
 def droppable_months(connection: Connection, import_ids: Collection[str], before: datetime) -> list[date]:
     """The months that are over for so long, and that hold nothing but plans of these imports; the oldest first."""
     parent = cast(literal(plan_row.fullname, String), REGCLASS)
-    query = (
+    query: Select[tuple[str]] = (
         select(_relations.c.relname)
         .join(_children, _children.c.inhrelid == _relations.c.oid)
         .where(_children.c.inhparent == cast(parent, OID))

@@ -70,7 +70,7 @@ def find_removals(connection: Connection, import_id: str) -> list[Removal]:
     """What was removed of an import, in the order of ``Kind``; what it never had is left out."""
     columns = [column for column in removal.columns if column.name != "ended_at"]
     query = select(*columns).where(removal.c.import_id == import_id)
-    found = [Removal(**row | {"kind": Kind(row["kind"])}) for row in connection.execute(query).mappings()]
+    found = [Removal(**{**row, "kind": Kind(row["kind"])}) for row in connection.execute(query).mappings()]
     order = list(Kind)
     return sorted((one for one in found if not one.is_empty), key=lambda one: order.index(one.kind))
 

@@ -105,9 +105,7 @@ def retention_by_hand(settings: Settings, *, dry_run: bool) -> "list[KindResult]
         return run_retention(store, DagsterRuns(instance), dry_run=dry_run)
 
 
-def forget_by_hand(
-    settings: Settings, contact_id: int, *, by: str, end_imports: bool, dry_run: bool
-) -> "Forgotten":
+def forget_by_hand(settings: Settings, contact_id: int, *, by: str, end_imports: bool, dry_run: bool) -> "Forgotten":
     """Erase a contact, also from the runs of its imports."""
     from engage_etl.erasure.erasing import forget
     from engage_etl.store.engine import open_store

@@ -46,7 +46,9 @@ def test_imports_on_their_way_are_named(importing: Importing, stages: int) -> No
     importing(PEOPLE)
     waiting = importing.register(PEOPLE.replace("Quirrel", "Other"), name="waiting.csv")
     importing.run(waiting, STAGES[:stages])
-    with pytest.raises(UsageError, match=f"can still be applied: {waiting}. Let them end first, or end them with --end-"):
+    with pytest.raises(
+        UsageError, match=f"can still be applied: {waiting}. Let them end first, or end them with --end-"
+    ):
         forget_ann(importing)
     assert len(importing.contacts()) == 2 and erasures(importing.store) == []
     assert forget_ann(importing, dry_run=True).ended == [waiting]
@@ -57,7 +59,9 @@ def test_imports_on_their_way_can_be_ended(importing: Importing) -> None:
     waiting = importing.plan(PEOPLE.replace("Quirrel", "Other"), name="waiting.csv")
     assert forget_ann(importing, end_imports=True).ended == [waiting.import_id]
     ended = importing.entry(waiting.import_id)
-    assert ended.status == "failed" and "a person in it was erased, and nothing was applied" in (ended.error_message or "")
+    assert ended.status == "failed" and "a person in it was erased, and nothing was applied" in (
+        ended.error_message or ""
+    )
     assert [one["identifier"] for one in importing.contacts()] == ["ben-002"]
 
 

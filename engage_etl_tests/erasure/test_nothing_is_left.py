@@ -96,9 +96,7 @@ class Installation:
 
 
 @pytest.fixture
-def installation(
-    importing: Importing, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Installation]:
+def installation(importing: Importing, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
     with own_dagster(settings) as own:
         monkeypatch.setenv("ENGAGE_DATABASE_URL", own.database_url or "")
         monkeypatch.setenv("ENGAGE_DATA_DIR", str(own.data_dir))
@@ -129,9 +127,7 @@ def everything(installation: Installation, marks: Marks) -> None:
     installation.run(*imports)
     malformed = HEADER + OTHERS + marks.row().strip() + ",too,many\n" + marks.row()
     wrong_header = f"user.Emial,user.Identifier\n{marks('{}@mark.example.com')},{ID}\n"
-    installation.run(
-        installation.drop(malformed, "malformed.csv"), installation.drop(wrong_header, "wrong-header.csv")
-    )
+    installation.run(installation.drop(malformed, "malformed.csv"), installation.drop(wrong_header, "wrong-header.csv"))
 
 
 def test_nothing_is_left_anywhere(installation: Installation) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Date, cast, func, select, update
 
 from engage_etl.retention.retention import KindResult, run_retention
 from engage_etl.settings import Settings
@@ -33,13 +33,16 @@ def age(store: Store, import_id: str, days: float) -> None:
     """As if the import had ended so many days ago."""
     ended = func.now() - func.make_interval(0, 0, 0, days)
     with store.engine.begin() as connection:
-        connection.execute(update(import_register).where(import_register.c.import_id == import_id).values(ended_at=ended))
+        connection.execute(
+            update(import_register).where(import_register.c.import_id == import_id).values(ended_at=ended)
+        )
 
 
 def plan_on(store: Store, import_id: str, day: str) -> None:
     """As if the import had been planned on that day, in the month of that day."""
     with store.engine.begin() as connection:
-        connection.execute(select(getattr(func, SCHEMA).make_partitions(day, day)))
+        month = cast(day, Date)
+        connection.execute(select(getattr(func, SCHEMA).make_partitions(month, month)))
         connection.execute(update(plan_row).where(plan_row.c.import_id == import_id).values(planned_on=day))
 
 

@@ -49,9 +49,9 @@ def test_r42_counts_and_history_outlive_everything_else(importing: Importing, st
     entries = [importing(ROWS), importing(OTHER, name="other.csv")]
     history = importing.contacts(history=True)
     results = retain(store, 91)
-    assert {kind: result.imports for kind, result in results.items() if result.imports} == {
-        kind: 2 for kind in (*FILES, Kind.PLAN)
-    }
+    assert {kind: result.imports for kind, result in results.items() if result.imports} == dict.fromkeys(
+        (*FILES, Kind.PLAN), 2
+    )
     assert kept(store.settings) == set()
     assert count(store, plan_row) == 0
     assert importing.contacts(history=True) == history and count(store, contact_change) == 4
@@ -181,7 +181,7 @@ def test_r30_an_applied_import_stays_frozen_when_its_files_are_gone(importing: I
     store = with_settings(store, keep_raw_files_days=None, keep_reports_days=None)
     retain(store, 91)
     report = {file.name: file.read_bytes() for file in store.settings.report_dir(entry.import_id).iterdir()}
-    with pytest.raises(Removed, match="The checked rows of import .* were removed"):
+    with pytest.raises(Removed, match=r"The checked rows of import .* were removed"):
         validate_rows(store, entry.import_id)
     assert archive_raw_file(store, entry.import_id).bytes == len(ROWS)
     assert make_plan(store, entry.import_id) == entry
