@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, and_, select
 
 from engage_etl.errors import UsageError
 from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, membership, plan_row
@@ -125,9 +125,8 @@ def find_person(connection: Connection, contact_id: int) -> Person:
     for of_member in connection.scalars(attributes):
         values |= set(_texts(of_member.values()))
     for table in (contact_change, plan_row):
-        changes: Select[tuple[dict[str, Any]]] = select(table.c.changes).where(
-            table.c.contact_id == contact_id, table.c.changes.is_not(None)
-        )
+        is_theirs = and_(table.c.contact_id == contact_id, table.c.changes.is_not(None))
+        changes: Select[tuple[dict[str, Any]]] = select(table.c.changes).where(is_theirs)
         for fields in connection.scalars(changes):
             for field, pair in fields.items():
                 _note(known, values, field, pair)

@@ -76,7 +76,7 @@ class _Night:
 
     def __init__(self, store: Store, period: Period, dry_run: bool) -> None:
         self._store, self._period, self._dry_run = store, period, dry_run
-        self._result = KindResult(period.kind, period.variable, period.days)
+        self._result = KindResult(period.kind.value, period.variable, period.days)
 
     def run(self, runs: ImportRuns) -> KindResult:
         """Find what is due, and remove it."""

@@ -59,7 +59,7 @@ def test_r42_counts_and_history_outlive_everything_else(importing: Importing, st
     assert sum(entries[0].outcome_counts().values()) == 3
 
 
-@pytest.mark.parametrize("days", [29, 31, 61, 91])
+@pytest.mark.parametrize("days", [31, 61, 91, 151])
 def test_a_dry_run_removes_nothing_and_has_the_figures_of_the_run_that_follows(
     importing: Importing, store: Store, days: int
 ) -> None:
