@@ -119,14 +119,12 @@ def find_person(connection: Connection, contact_id: int) -> Person:
     values: set[str] = set(_texts(row["custom"].values()))
     for attribute in ATTRIBUTES:
         _note(known, values, attribute.field, [row[attribute.field]])
-    attributes: Select[tuple[dict[str, Any]]] = select(membership.c.attributes).where(
-        membership.c.contact_id == contact_id
-    )
+    attributes: Select[Any] = select(membership.c.attributes).where(membership.c.contact_id == contact_id)
     for of_member in connection.scalars(attributes):
         values |= set(_texts(of_member.values()))
     for table in (contact_change, plan_row):
         is_theirs = and_(table.c.contact_id == contact_id, table.c.changes.is_not(None))
-        changes: Select[tuple[dict[str, Any]]] = select(table.c.changes).where(is_theirs)
+        changes: Select[Any] = select(table.c.changes).where(is_theirs)
         for fields in connection.scalars(changes):
             for field, pair in fields.items():
                 _note(known, values, field, pair)

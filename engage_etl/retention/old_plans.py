@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Collection
 from datetime import UTC, date, datetime
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -56,7 +57,7 @@ def plan_sizes(connection: Connection, import_ids: Collection[str]) -> dict[str,
 def droppable_months(connection: Connection, import_ids: Collection[str], before: datetime) -> list[date]:
     """The months that are over for so long, and that hold nothing but plans of these imports; the oldest first."""
     parent = cast(literal(plan_row.fullname, String), REGCLASS)
-    query: Select[tuple[str]] = (
+    query: Select[Any] = (
         select(_relations.c.relname)
         .join(_children, _children.c.inhrelid == _relations.c.oid)
         .where(_children.c.inhparent == cast(parent, OID))

@@ -59,6 +59,6 @@ def _tables(settings: Settings) -> Iterator[tuple[str, bytes]]:
             ).fetchall()
             assert names
             for schema, name in names:
-                text = sql.SQL("SELECT row::text FROM {} AS row").format(sql.Identifier(schema, name))
+                text = sql.SQL("SELECT whole_row::text FROM {} AS whole_row").format(sql.Identifier(schema, name))
                 for (row,) in connection.execute(text):
                     yield f"{schema}.{name}", row.encode()

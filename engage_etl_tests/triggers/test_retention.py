@@ -85,7 +85,7 @@ def test_nothing_is_started_for_an_import_whose_partition_is_gone(
 
 def test_runs_that_have_not_ended_stay(imported: list[Import], instance: dg.DagsterInstance) -> None:
     old = imported[0]
-    add_run(instance, dg.DagsterRunStatus.QUEUED, import_id=old.import_id)
+    add_run(instance, dg.DagsterRunStatus.STARTED, import_id=old.import_id)
     assert retain(instance).success
     assert len(list_runs(instance, old.import_id)) == 2
     assert old.import_id in instance.get_dynamic_partitions(str(IMPORTS.name))
