@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engage_etl.erasure.person import Person
@@ -27,8 +28,7 @@ def find_stage_rows(folder: Path, person: Person) -> set[int]:
     """The numbers of the rows that are the person's by what they are matched on, or by an identifier or address in them."""
     found: set[int] = set()
     if valid_file(folder).exists():
-        names = ["row", "match_kind", "match_key", *_KEY_COLUMNS.values()]
-        found |= _rows_where(valid_file(folder), names, lambda row: _is_theirs(row, person))
+        found |= _valid_rows(valid_file(folder), person)
     if rejected_file(folder).exists():
         names = ["row", "match_kind", "match_key", "message"]
         found |= _rows_where(rejected_file(folder), names, lambda row: _is_rejected_theirs(row, person))
@@ -60,9 +60,17 @@ def _rows_where(file: Path, names: list[str], is_wanted: Callable[[Row], bool]) 
     return found
 
 
-def _is_theirs(row: Row, person: Person) -> bool:
-    by_column = (person.is_known_as(field, row[column]) for field, column in _KEY_COLUMNS.items())
-    return person.is_known_as(row["match_kind"], row["match_key"]) or any(by_column)
+def _valid_rows(file: Path, person: Person) -> set[int]:
+    """Numbers of valid rows that are matched on, or have, an identifier or address of the person; column by column."""
+    keys = {field: pa.array(sorted(found), pa.string()) for field, found in person.keys.items()}
+    found: set[int] = set()
+    with pq.ParquetFile(file) as parquet:
+        for batch in parquet.iter_batches(_ROWS, columns=["row", "match_kind", "match_key", *_KEY_COLUMNS.values()]):
+            for field, theirs in keys.items():
+                is_matched = pc.and_(pc.equal(batch["match_kind"], field), pc.is_in(batch["match_key"], theirs))
+                is_wanted = pc.or_(is_matched, pc.is_in(batch[_KEY_COLUMNS[field]], theirs))
+                found |= set(batch["row"].filter(is_wanted).to_pylist())
+    return found
 
 
 def _is_rejected_theirs(row: Row, person: Person) -> bool:

@@ -87,20 +87,36 @@ def test_an_ended_import_that_is_planned_again_brings_nobody_back(importing: Imp
     assert importing.column("identifier", "last_name") == [("ben-002", "Bloggs")]
 
 
-def test_what_a_killed_process_left_is_completed(importing: Importing, monkeypatch: pytest.MonkeyPatch) -> None:
+STEPS = (
+    "erase_stage_rows",
+    "erase_report_lines",
+    "remove",
+    "end_removal",
+    "add_erased",
+    "erase_from_store",
+    "end_erasure",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_a_killed_process_left_is_completed(
+    importing: Importing, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
     entry = importing(PEOPLE)
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(erasing, "erase_from_store", killed)
+        patched.setattr(erasing, step, killed)
         with pytest.raises(KeyboardInterrupt):
             forget_ann(importing)
     [begun] = erasures(importing.store)
     assert begun.ended_at is None and len(importing.contacts()) == 2
-    assert not (importing.store.settings.import_dir(entry.import_id) / "raw").exists()
     forget_ann(importing)
+    assert not (importing.store.settings.import_dir(entry.import_id) / "raw").exists()
+    texts = [file.read_bytes() for file in importing.store.settings.root.rglob("*") if file.is_file()]
+    assert texts and not any(mark in text for text in texts for mark in (b"ann-001", b"ann@x.org"))
     [ended] = erasures(importing.store)
     assert ended.erasure_id == begun.erasure_id and ended.ended_at is not None
     assert ended.erased["raw_files"] == 1 and ended.erased["history"] == 1
