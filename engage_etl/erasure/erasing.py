@@ -28,13 +28,14 @@ from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.erasures import Erasure, add_erased, begin_erasure, end_erasure, find_erasures
 from engage_etl.store.imports import Import, ImportFile, find_file, import_lock, list_imports, mark_failed
-from engage_etl.store.removals import Kind, begin_removal, end_removal
+from engage_etl.store.removals import Kind, begin_removal, end_removal, end_removals_by
 from engage_etl.store.tables import contact
 from engage_etl.vocabulary.outcomes import Status
 
 _CAN_BE_APPLIED = tuple(status for status in Status if not status.has_ended or status is Status.STOPPED)
 """A person may still let an import go on that a brake stopped."""
 
+_WHOLE = (f"{Kind.RAW_FILE}s", f"{Kind.SETTLED_FILE}s")
 _LOG = "log"
 _LOCK_NOT_AVAILABLE = "55P03"
 _ENDED = "a person in it was erased, and nothing was applied. Import the file again without that person."
@@ -113,7 +114,18 @@ def find_traces(store: Store, person: Person) -> list[Trace]:
         known = planned_rows(connection, person)
         records = {entry.import_id: find_file(connection, entry.import_id) for entry in entries}
     traces = (_trace(store, person, entry, records[entry.import_id], known) for entry in entries)
-    return [trace for trace in traces if trace is not None]
+    found = [trace for trace in traces if trace is not None]
+    _share_out(found)
+    return found
+
+
+def _share_out(traces: list[Trace]) -> None:
+    """The imports of an archive share the file that was dropped: it is removed once."""
+    seen: set[Path] = set()
+    for trace in traces:
+        for kind, paths in trace.files.items():
+            trace.files[kind] = [path for path in paths if path not in seen]
+            seen.update(paths)
 
 
 def _trace(
@@ -182,8 +194,10 @@ def _erase_files(store: Store, person: Person, trace: Trace, begun: Erasure | No
         return Counter()
     with import_lock(store.engine, trace.entry.import_id):
         erased = _erase_in_files(store, person, trace, begun)
+        # Files that go as a whole are counted by their removals, which a killed process has entered, too.
+        lines = {name: number for name, number in erased.items() if name not in _WHOLE}
         with store.engine.begin() as connection:
-            add_erased(connection, begun, erased)
+            add_erased(connection, begun, lines)
     return erased
 
 
@@ -209,12 +223,16 @@ def _erase_in_files(store: Store, person: Person, trace: Trace, begun: Erasure |
 def _remove_whole(store: Store, entry: Import, kind: Kind, paths: list[Path], begun: Erasure) -> None:
     """Remove a file as it arrived: its bytes are kept unchanged or not at all (R28)."""
     size = size_of(paths)
-    cause = f"contacts forget (erasure {begun.erasure_id})"
     with store.engine.begin() as connection:
-        begin_removal(connection, entry.import_id, kind, cause, files=size.files, bytes=size.bytes)
+        begin_removal(connection, entry.import_id, kind, _cause(begun), files=size.files, bytes=size.bytes)
     remove(store.settings, entry, paths)
     with store.engine.begin() as connection:
         end_removal(connection, entry.import_id, kind)
+
+
+def _cause(begun: Erasure) -> str:
+    """How it is named where people ask for what is gone."""
+    return f"contacts forget (erasure {begun.erasure_id})"
 
 
 def _remove_logs(store: Store, person: Person, *, dry_run: bool) -> int:
@@ -239,7 +257,8 @@ def _erase_rows(
         if begun is None:
             connection.rollback()
             return erased
-        add_erased(connection, begun, erased + Counter({name: so_far[name] for name in ("runs", "log_files")}))
+        whole = {f"{kind}s": files for kind, files in end_removals_by(connection, _cause(begun)).items()}
+        add_erased(connection, begun, erased + Counter(whole | {name: so_far[name] for name in ("runs", "log_files")}))
         end_erasure(connection, begun)
         connection.commit()
     return erased

@@ -32,6 +32,10 @@ class ImportRuns(Protocol):
         """Remove the runs of an import with their events, and its partition."""
         ...
 
+    def remove_others(self, before: datetime, *, dry_run: bool) -> int:
+        """Remove runs of no import, as of the housekeeping, that were created before; returns how many there were."""
+        ...
+
 
 @dataclass
 class KindResult:
@@ -89,6 +93,7 @@ class _Night:
             self._remove_plans(due, self._period.before)
         elif self._period.kind is Kind.RUNS:
             self._remove_runs(due, runs)
+            self._result.rows += runs.remove_others(self._period.before, dry_run=self._dry_run)
         else:
             self._remove_files(due)
         return self._result

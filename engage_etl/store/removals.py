@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, cast, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from engage_etl.errors import Removed
@@ -101,6 +101,16 @@ def end_removal(connection: Connection, import_id: str, kind: Kind) -> None:
         .where(removal.c.import_id == import_id, removal.c.kind == kind, removal.c.ended_at.is_(None))
         .values(ended_at=func.clock_timestamp())
     )
+
+
+def end_removals_by(connection: Connection, cause: str) -> dict[Kind, int]:
+    """Enter the end of all removals by this cause, also of those that a killed process left; returns files by kind."""
+    theirs = removal.c.cause == cause
+    connection.execute(
+        update(removal).where(theirs, removal.c.ended_at.is_(None)).values(ended_at=func.clock_timestamp())
+    )
+    files = select(removal.c.kind, cast(func.sum(removal.c.files), BigInteger)).where(theirs).group_by(removal.c.kind)
+    return {Kind(kind): number for kind, number in connection.execute(files).tuples()}
 
 
 def take_back_removal(connection: Connection, import_id: str, kind: Kind) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
 from sqlalchemy import func, or_, select
 
@@ -13,7 +15,7 @@ from engage_etl.settings import Settings
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import StoreResource
-from engage_etl.triggers.runs import runs_by_import
+from engage_etl.triggers.runs import PARTITION, runs_by_import
 
 if TYPE_CHECKING:
     from engage_etl.erasure.erasing import Forgotten
@@ -48,6 +50,14 @@ class DagsterRuns:
         for run in runs_by_import(self._instance, [import_id]).get(import_id, []):
             self.remove_run(run.run_id)
         self._instance.delete_dynamic_partition(str(IMPORTS.name), import_id)
+
+    def remove_others(self, before: datetime, *, dry_run: bool) -> int:
+        """Remove runs of no import, as of the housekeeping, that were created before; returns how many there were."""
+        old = dg.RunsFilter(statuses=FINISHED_STATUSES, created_before=before)
+        found = [run.run_id for run in self._instance.get_runs(filters=old) if PARTITION not in run.tags]
+        for run_id in [] if dry_run else found:
+            self.remove_run(run_id)
+        return len(found)
 
     def remove_run(self, run_id: str) -> None:
         """Remove a run, its events and the results of its checks."""

@@ -22,6 +22,9 @@ class NoRuns:
     def remove(self, import_id: str) -> None:
         pass
 
+    def remove_others(self, before: datetime, *, dry_run: bool) -> int:
+        return 0
+
 
 def retain(store: Store, days: float, *, dry_run: bool = False) -> dict[str, KindResult]:
     """Retention as it will be so many days from now."""

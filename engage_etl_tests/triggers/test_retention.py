@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -89,6 +90,17 @@ def test_runs_that_have_not_ended_stay(imported: list[Import], instance: dg.Dags
     assert retain(instance).success
     assert len(list_runs(instance, old.import_id)) == 2
     assert old.import_id in instance.get_dynamic_partitions(str(IMPORTS.name))
+
+
+def test_old_runs_of_no_import_go_too(imported: list[Import], instance: dg.DagsterInstance) -> None:
+    add_run(instance, dg.DagsterRunStatus.SUCCESS)
+    alive = add_run(instance, dg.DagsterRunStatus.STARTED)
+    runs, now = retention.DagsterRuns(instance), datetime.now(UTC)
+    assert runs.remove_others(now - timedelta(days=1), dry_run=False) == 0
+    for dry_run, expected in ((True, 1), (False, 1), (False, 0)):
+        assert runs.remove_others(now + timedelta(days=1), dry_run=dry_run) == expected
+    left = {run.run_id for run in instance.get_runs()}
+    assert left == {alive.run_id, *(run.run_id for entry in imported for run in list_runs(instance, entry.import_id))}
 
 
 def test_a_repeated_run_finds_nothing(imported: list[Import], instance: dg.DagsterInstance) -> None:
