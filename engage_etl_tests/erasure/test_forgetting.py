@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +13,16 @@ from sqlalchemy import select
 from engage_etl.erasure import erasing
 from engage_etl.erasure.erasing import Forgotten, forget
 from engage_etl.errors import BrakeStopped, ImportBusy, Removed, UsageError
+from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
 from engage_etl.stage_run import import_stage
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import import_lock
+from engage_etl.store.imports import import_lock, mark_claimed
 from engage_etl.store.removals import find_removals
 from engage_etl.store.tables import contact_change, erasure
-from engage_etl_tests.importing import STAGES, Importing
+from engage_etl.vocabulary.options import ImportOptions
+from engage_etl_tests.importing import GROUP, STAGES, Importing
 from engage_etl_tests.retention.ageing import retain
 
 PEOPLE = "user.Email,user.Identifier,user.LastName\nann@x.org,ann-001,Quirrel\nben@x.org,ben-002,Bloggs\n"
@@ -217,3 +221,37 @@ def test_after_retention_there_is_less_to_erase(importing: Importing, store: Sto
     assert {name: number for name, number in erased.items() if number} == {
         "contacts": 1, "memberships": 1, "history": 1,
     }  # fmt: skip
+
+
+def drop_archive(importing: Importing, contents: dict[str, str]) -> list[str]:
+    """A dropped archive, claimed as the sensor does, and imported file by file."""
+    store = importing.store
+    file = store.settings.drop_dir / "crm" / "all.zip"
+    file.parent.mkdir(parents=True)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    with store.engine.begin() as connection:
+        options = ImportOptions(group=GROUP, use_external_identifier=True)
+        ids = register_arrival(connection, store.settings, file, options, automation="crm")
+        for import_id in ids:
+            mark_claimed(connection, import_id)
+    claimed = importing.entry(ids[0]).arrived_path
+    claimed.parent.mkdir(parents=True)
+    file.rename(claimed)
+    for import_id in ids:
+        importing.run(import_id)
+    return ids
+
+
+def test_an_archive_goes_as_a_whole_and_the_unpacked_file_of_others_stays(importing: Importing) -> None:
+    others = "user.Email,user.Identifier\ncem@x.org,cem-003\n"
+    theirs, other = drop_archive(importing, {"theirs.csv": PEOPLE, "others.csv": others})
+    settled = Path(importing.entry(other).settled_path or "")
+    assert settled.is_file()
+    foretold, done = forget_ann(importing, dry_run=True), forget_ann(importing)
+    assert foretold.removed == done.removed and foretold.erased == done.erased
+    assert done.removed.count(str(settled)) == 1 and done.erased["settled_files"] == 1
+    assert not settled.exists()
+    folder = importing.store.settings.import_dir
+    assert not (folder(theirs) / "raw").exists() and (folder(other) / "raw" / "others.csv").read_text() == others
