@@ -67,7 +67,8 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
         with opened.engine.connect() as connection:
             entry, removals = find_import(connection, import_id), find_removals(connection, import_id)
         if as_json:
-            print_json(import_summary(entry) | {"removed": [removed.as_object() for removed in removals]})
+            gone = {"removed": [removed.as_object() for removed in removals]} if removals else {}
+            print_json(import_summary(entry) | gone)
         else:
             print_summary(opened, entry, removals)
 
