@@ -92,8 +92,15 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "apply_plan": ["applied_updates"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
-    assert listed["all_jobs"] == ["apply_plan", "housekeeping", "import_contacts", "plan_import", "revert_import"]
-    assert listed["schedules"] == ["housekeeping"]
+    assert listed["all_jobs"] == [
+        "apply_plan",
+        "housekeeping",
+        "import_contacts",
+        "plan_import",
+        "retention",
+        "revert_import",
+    ]
+    assert sorted(listed["schedules"]) == ["housekeeping", "retention"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 
 
