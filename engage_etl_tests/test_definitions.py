@@ -126,5 +126,5 @@ def test_an_automation_with_a_cron_line_is_a_schedule(tmp_path: Path) -> None:
         "automations:\n  - {name: nightly-crm, group: G, source: drop/crm, schedule: '0 2 * * *'}\n"
     )
     listed = json.loads(load(LIST_ALL, settings).stdout)
-    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm"]
+    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm", "retention"]
     assert listed["loaded"] == []

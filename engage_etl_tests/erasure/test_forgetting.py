@@ -16,12 +16,13 @@ from engage_etl.errors import BrakeStopped, ImportBusy, Removed, UsageError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
-from engage_etl.stage_run import import_stage
+from engage_etl.stage_run import import_stage, revert_and_finish
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import import_lock, mark_claimed
 from engage_etl.store.removals import find_removals
 from engage_etl.store.tables import contact_change, erasure
 from engage_etl.vocabulary.options import ImportOptions
+from engage_etl_tests.erasure.searching import places_of
 from engage_etl_tests.importing import GROUP, STAGES, Importing
 from engage_etl_tests.retention.ageing import retain
 
@@ -255,3 +256,20 @@ def test_an_archive_goes_as_a_whole_and_the_unpacked_file_of_others_stays(import
     assert not settled.exists()
     folder = importing.store.settings.import_dir
     assert not (folder(theirs) / "raw").exists() and (folder(other) / "raw" / "others.csv").read_text() == others
+
+
+def test_what_reverts_and_pages_tell_of_the_person_goes_too(importing: Importing) -> None:
+    """A revert keeps what others changed since, with the values; the page of a report may name identifiers."""
+    importing(PEOPLE)
+    second = importing("user.Identifier,user.LastName\nann-001,Marchbanks\nben-002,Bloggs\n", name="second.csv")
+    importing("user.Identifier,user.LastName\nann-001,Thackeray\n", name="third.csv")
+    revert = revert_and_finish(importing.store, second.import_id)
+    assert (revert.restored, revert.kept) == (0, 1)
+    marks = {"Quirrel", "Marchbanks", "Thackeray", "ann@x.org", "ann-001"}
+    report = str((importing.store.settings.report_dir(revert.import_id)).relative_to(importing.store.settings.root))
+    database = importing.store.engine.url.database
+    settings = importing.store.settings.model_copy(update={"dagster_database": database})
+    before = places_of(settings, marks)
+    assert f"{report}/not_restored.csv" in before["Marchbanks"] and before.keys() == marks
+    forget_ann(importing)
+    assert places_of(settings, marks) == {}

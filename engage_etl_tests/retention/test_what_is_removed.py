@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from engage_etl.errors import Removed, UsageError
+from engage_etl.errors import BrakeStopped, Removed, UsageError
 from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
 from engage_etl.retention import kept_files, retention
 from engage_etl.settings import Settings, load_settings
-from engage_etl.stage_run import apply_and_finish, import_stage
+from engage_etl.stage_run import apply_and_finish, import_stage, reject_and_finish
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, import_lock
 from engage_etl.store.removals import Kind, find_removals
@@ -96,6 +96,12 @@ def test_an_import_that_has_not_ended_is_left_alone(importing: Importing, store:
     assert not any(result.imports or result.months for result in results.values())
     assert kept(store.settings) == before
     assert importing.run(import_id, STAGES[stages:]).status == "applied"
+
+
+def test_a_dry_run_has_ended_with_its_plan(importing: Importing, store: Store) -> None:
+    entry = importing.plan("user.Identifier,user.Email\n1,a@x.org\n", dry_run=True)
+    assert retain(store, 1000)["plan"].imports == 1
+    assert importing.plan_rows(entry) == []
 
 
 def test_an_import_that_somebody_works_on_is_left_for_another_night(importing: Importing, store: Store) -> None:
@@ -202,16 +208,17 @@ def test_stage_files_that_people_took_away_are_not_made_again_either(importing: 
     assert importing.entry(entry.import_id) == entry
 
 
-def stopped(importing: Importing) -> Import:
-    """An import that a brake stopped: ended, and to be planned again."""
+def refused(importing: Importing) -> Import:
+    """An import that a brake stopped and that a person then rejected."""
     import_id = importing.register(ROWS, max_rejected="0")
-    with pytest.raises(Exception, match="rejected"):
+    with pytest.raises(BrakeStopped):
         importing.run(import_id)
+    reject_and_finish(importing.store, import_id, because="too many are wrong", by="the test")
     return importing.entry(import_id)
 
 
-def test_stages_of_a_stopped_import_say_what_they_lack(importing: Importing, store: Store) -> None:
-    entry = stopped(importing)
+def test_stages_of_a_rejected_import_say_what_they_lack(importing: Importing, store: Store) -> None:
+    entry = refused(importing)
     Path(entry.source_path).unlink()
     retain(store, 91)
     for stage in STAGES:
@@ -222,12 +229,13 @@ def test_stages_of_a_stopped_import_say_what_they_lack(importing: Importing, sto
 
 def test_what_is_made_again_is_there_again(importing: Importing, store: Store) -> None:
     """The file is still where it was imported from."""
-    entry = stopped(importing)
+    entry = refused(importing)
     retain(store, 91)
     assert set(gone(store, entry)) == {*FILES, Kind.PLAN}
-    with pytest.raises(Exception, match="rejected"):
+    with pytest.raises(BrakeStopped):
         importing.run(entry.import_id)
     assert gone(store, entry) == {}
+    reject_and_finish(store, entry.import_id, because="still too many", by="the test")
     assert retain(store, 91)["raw_file"].files == 1
 
 
