@@ -10,6 +10,7 @@ from engage_etl.triggers.drop_folder import drop_folder_sensor
 from engage_etl.triggers.housekeeping import housekeeping_definitions
 from engage_etl.triggers.jobs import import_definitions
 from engage_etl.triggers.notifications import notifications_sensor
+from engage_etl.triggers.retention import retention_definitions
 from engage_etl.triggers.revert_job import revert_definitions
 from engage_etl.triggers.schedules import automation_schedules
 
@@ -23,5 +24,6 @@ defs = dg.Definitions.merge(
     ),
     revert_definitions(),
     housekeeping_definitions(),
+    retention_definitions(),
     marts_definitions(_settings),
 )

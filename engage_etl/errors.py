@@ -6,6 +6,7 @@
     ├── UsageError                 the call is wrong (exit code 2)
     │   ├── ImportUnknown          no import with this id
     │   ├── GroupExists            a group with this name is already there
+    │   ├── Removed                retention or an erasure took away what is asked for (R42)
     │   └── AutomationError        automations.yaml: file, line, key, nearest right spelling
     ├── StoreError                 the store cannot be used (exit code 1)
     │   ├── DataFolderUnusable     the data folder cannot be written
@@ -54,6 +55,10 @@ class ImportUnknown(UsageError):
 
 class GroupExists(UsageError):
     """A group with this name (R22: regardless of case) is already there."""
+
+
+class Removed(UsageError):
+    """What is asked for was there and has been removed, by retention or because a person was erased (R42)."""
 
 
 class AutomationError(UsageError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
@@ -18,6 +18,18 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+_FOR_EVER = ("", "none", "forever", "for ever")
+
+
+def _days(given: Any) -> Any:
+    """What says that something is kept for ever, as None; all else is left to be checked."""
+    return None if isinstance(given, str) and given.strip().lower() in _FOR_EVER else given
+
+
+Days = Annotated[Annotated[int, Field(ge=1, le=36_500)] | None, BeforeValidator(_days)]
+"""For how long something is kept; None: for ever, set as nothing or ``none``."""
 
 
 class Settings(BaseSettings):
@@ -94,6 +106,22 @@ class Settings(BaseSettings):
         "http://127.0.0.1:3000",
         pattern="^https?://[^\\s]+$",
         description="Address at which people reach the web UI, for links in notifications.",
+    )
+    keep_raw_files_days: Days = Field(
+        90, description="Days that the bytes of a file are kept after its import has ended; `none`: for ever (R42)."
+    )
+    keep_stage_files_days: Days = Field(
+        30, description="Days that its checked rows (Parquet) are kept; `none`: for ever (R42)."
+    )
+    keep_reports_days: Days = Field(90, description="Days that its report is kept; `none`: for ever (R42).")
+    keep_settled_files_days: Days = Field(
+        90, description="Days that a dropped file is kept in `done/` or `failed/`; `none`: for ever (R42)."
+    )
+    keep_plans_days: Days = Field(
+        90, description="Days that the plan is kept row by row, as `imports rows` shows it; `none`: for ever (R42)."
+    )
+    keep_runs_days: Days = Field(
+        90, description="Days that its runs and its partition are kept on the web page; `none`: for ever (R42)."
     )
     show_personal_data: bool = Field(
         False,

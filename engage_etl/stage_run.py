@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from engage_etl.applied_updates.revert import revert_import
 from engage_etl.applied_updates.stage import apply_updates, reject_plan
-from engage_etl.errors import ImportEnded, ReportMissing
+from engage_etl.errors import ImportEnded, Removed, ReportMissing
 from engage_etl.logs import logged_step
 from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.settling import settle_file
@@ -66,7 +66,8 @@ def plan_and_report(store: Store, import_id: str) -> Import:
 def apply_and_finish(store: Store, import_id: str) -> None:
     """Apply the plan of an import, write its report and put its file away.
 
-    Most of the report is written while the plan is applied, which keeps the server busy and this process waiting.
+    Most of the report is written while the plan is applied, which keeps the server busy and this process waiting. Of an
+    import that is applied already and of which something was removed since, the report stays as it is (R42).
 
     Raises:
         EngageError: as ``apply_updates``.
@@ -76,6 +77,10 @@ def apply_and_finish(store: Store, import_id: str) -> None:
     try:
         with report_around(store, import_id):
             applied = apply_updates(store, import_id)
+    except Removed:
+        with store.engine.connect() as connection:
+            if not find_import(connection, import_id).status.is_final:
+                raise
     except OUTAGES as error:
         if applied is None:
             raise
@@ -118,6 +123,8 @@ def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Im
 def finish_import(store: Store, import_id: str) -> None:
     """Write the report of an import that ended and put its file away; both can be repeated.
 
+    A report that cannot be written any more, as retention removed what it is made from, is left as it is (R42).
+
     Raises:
         ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
     """
@@ -125,6 +132,8 @@ def finish_import(store: Store, import_id: str) -> None:
         entry = find_import(connection, import_id)
     try:
         write_report(store, import_id)
+    except Removed as removed:
+        _log.warning("%s", removed)
     except OUTAGES as error:
         raise _report_missing(store, entry, error) from error
     settle_file(store, import_id)

@@ -92,8 +92,15 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "apply_plan": ["applied_updates"],
     }
     assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
-    assert listed["all_jobs"] == ["apply_plan", "housekeeping", "import_contacts", "plan_import", "revert_import"]
-    assert listed["schedules"] == ["housekeeping"]
+    assert listed["all_jobs"] == [
+        "apply_plan",
+        "housekeeping",
+        "import_contacts",
+        "plan_import",
+        "retention",
+        "revert_import",
+    ]
+    assert sorted(listed["schedules"]) == ["housekeeping", "retention"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 
 
@@ -119,5 +126,5 @@ def test_an_automation_with_a_cron_line_is_a_schedule(tmp_path: Path) -> None:
         "automations:\n  - {name: nightly-crm, group: G, source: drop/crm, schedule: '0 2 * * *'}\n"
     )
     listed = json.loads(load(LIST_ALL, settings).stdout)
-    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm"]
+    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm", "retention"]
     assert listed["loaded"] == []

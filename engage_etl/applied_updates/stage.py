@@ -15,6 +15,7 @@ from engage_etl.errors import PlanDrifted, UsageError
 from engage_etl.match_plan.stage import plan_input
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, update_import
+from engage_etl.store.removals import Kind, demand_kept
 from engage_etl.vocabulary.outcomes import Status
 
 
@@ -25,12 +26,14 @@ def apply_updates(store: Store, import_id: str) -> Import:
         BrakeStopped, ApprovalMissing: the plan waits for a person and is not approved (R34, R35).
         PlanDrifted: it is approved, and would not come out as approved any more (R31).
         UsageError: the import has no plan, or is a dry run.
+        Removed: its plan was removed since (R42).
         StoreUnavailable: other writers held the contacts longer than the settings allow.
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
         if entry.status.is_final:
             return entry
+        demand_kept(connection, import_id, Kind.PLAN)
         _demand_applicable(connection, entry)
     try:
         exclusively(store, partial(_apply, store, entry), file=entry.file)

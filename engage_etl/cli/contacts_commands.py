@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
+Identifier = Annotated[str | None, typer.Option(help="External identifier, compared exactly.")]
+Email = Annotated[str | None, typer.Option(help="E-mail address, compared regardless of case.")]
+Mobile = Annotated[str | None, typer.Option(help="Mobile number, with or without a leading +.")]
+Alias = Annotated[str | None, typer.Option(help="Mobile app alias.")]
+ContactId = Annotated[int | None, typer.Option("--id", help="Id of the contact in the store.")]
+
+
 @app.command("show")
 def show(
-    identifier: Annotated[str | None, typer.Option(help="External identifier, compared exactly.")] = None,
-    email: Annotated[str | None, typer.Option(help="E-mail address, compared regardless of case.")] = None,
-    mobile: Annotated[str | None, typer.Option(help="Mobile number, with or without a leading +.")] = None,
-    alias: Annotated[str | None, typer.Option(help="Mobile app alias.")] = None,
-    contact_id: Annotated[int | None, typer.Option("--id", help="Id of the contact in the store.")] = None,
+    identifier: Identifier = None,
+    email: Email = None,
+    mobile: Mobile = None,
+    alias: Alias = None,
+    contact_id: ContactId = None,
     history: Annotated[bool, typer.Option("--history", help="With every change, oldest first.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +65,31 @@ def export(
     with errors_as_sentences(as_json=False), store() as opened:
         number = export_contacts(opened, file, group)
     say(f"{number:,} contacts are in {file}.")
+
+
+@app.command("forget")
+def forget(  # noqa: PLR0913, PLR0917 - one parameter per option
+    identifier: Identifier = None,
+    email: Email = None,
+    mobile: Mobile = None,
+    alias: Alias = None,
+    contact_id: ContactId = None,
+    by: Annotated[str | None, typer.Option(help="Who asks for it; the name of this account, unless said.")] = None,
+    end_imports: Annotated[
+        bool, typer.Option("--end-imports", help="End imports with this person that can still be applied.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Erase nothing, and show what would be.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase one person from everything that is kept; only a record that it was done stays."""
+    from engage_etl.cli.forgetting import forget_contact
+
+    with errors_as_sentences(as_json=as_json):
+        condition = _condition(identifier=identifier, email=email, mobile=mobile, alias=alias, contact_id=contact_id)
+        forget_contact(
+            condition, contact_id, by=by, end_imports=end_imports, dry_run=dry_run, is_sure=yes, as_json=as_json
+        )
 
 
 def _condition(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 
 from rich.bar import Bar
@@ -14,6 +15,7 @@ from engage_etl.reports.samples import field_change_counts
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
+from engage_etl.store.removals import Kind, Removal
 from engage_etl.store.tables import plan_row
 from engage_etl.vocabulary.options import ApprovalNeeded
 from engage_etl.vocabulary.outcomes import Outcome, Status
@@ -35,8 +37,8 @@ _COLOURS = {
 }
 
 
-def print_summary(store: Store, entry: Import) -> None:
-    """Print status, counts, reasons, changed fields, the first rejected rows and where to look next."""
+def print_summary(store: Store, entry: Import, removals: Sequence[Removal] = ()) -> None:
+    """Print status, counts, reasons, changed fields, the first rejected rows, where to look next and what is gone."""
     console = result_console()
     colour = _COLOURS.get(entry.status, "cyan")
     words = f"{entry.status.value} (dry run, nothing is applied)" if entry.is_dry_run else entry.status.value
@@ -69,12 +71,20 @@ def print_summary(store: Store, entry: Import) -> None:
             console.print(f"- {visible(sentence)}", markup=False)
         if entry.rejected > len(rejected):
             console.print(f"  … and {entry.rejected - len(rejected):,} more, in rejected.csv of the report")
-    if entry.report:
-        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
-    elif entry.is_reported:
-        console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
-
+    _print_report(store, entry, removals)
     _print_decision(store, entry)
+
+
+def _print_report(store: Store, entry: Import, removals: Sequence[Removal]) -> None:
+    """Where the report lies, or why there is none."""
+    console = result_console()
+    for removed in removals:
+        console.print(str(removed), markup=False, soft_wrap=True)
+    gone = {removed.kind for removed in removals}
+    if entry.report and Kind.REPORT not in gone:
+        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
+    elif entry.is_reported and not gone & {Kind.RAW_FILE, Kind.PLAN, Kind.REPORT}:
+        console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
 
 
 def _print_decision(store: Store, entry: Import) -> None:

@@ -65,16 +65,18 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
     from engage_etl.reports.summary import import_summaries
     from engage_etl.store.amendments import corrections
     from engage_etl.store.imports import find_import
+    from engage_etl.store.removals import find_removals
 
     with errors_as_sentences(as_json=as_json), store() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
             [summary] = import_summaries(connection, [entry])
-            corrected = corrections(connection, entry)
+            corrected, removals = corrections(connection, entry), find_removals(connection, import_id)
         if as_json:
-            print_json(summary | ({"corrections": asdict(corrected)} if corrected is not None else {}))
+            gone = {"removed": [removed.as_object() for removed in removals]} if removals else {}
+            print_json(summary | ({"corrections": asdict(corrected)} if corrected is not None else {}) | gone)
             return
-        print_summary(opened, entry)
+        print_summary(opened, entry, removals)
         if corrected is not None:
             typer.echo(f"With its corrections: {corrected.sentence()}")
 
@@ -126,6 +128,7 @@ def _as_word(value: Any) -> str:
 def report(import_id: ImportId) -> None:
     """Write the report of an import that has ended or waits, where it is missing or was removed; prints its folder."""
     from engage_etl.cli.installation import store
+    from engage_etl.reports.report import demand_sources
     from engage_etl.stage_run import finish_import
     from engage_etl.store.imports import find_import, import_lock
 
@@ -134,6 +137,7 @@ def report(import_id: ImportId) -> None:
             entry = find_import(connection, import_id)
         if not entry.is_reported:
             raise UsageError(f"Import {import_id} is {entry.status.value}; its report is written when it has ended.")
+        demand_sources(opened, entry)
         with import_lock(opened.engine, import_id):
             finish_import(opened, import_id)
         typer.echo(str(opened.settings.report_dir(import_id)))
@@ -153,12 +157,14 @@ def rows(
     """List what became of each row of an import, in row order."""
     from engage_etl.cli.installation import store
     from engage_etl.store.imports import find_import
+    from engage_etl.store.removals import Kind, demand_kept
 
     with errors_as_sentences(as_json=as_json):
         if outcome is not None:
             demand_choice("--outcome", outcome, Outcome)
         with store() as opened, opened.engine.connect() as connection:
             find_import(connection, import_id)
+            demand_kept(connection, import_id, Kind.PLAN)
             _print_rows(_rows(connection, import_id, outcome), as_json=as_json)
 
 

@@ -18,6 +18,7 @@ from engage_etl.cli import (
     import_command,
     imports_commands,
     notifications_commands,
+    retention_commands,
     revert_command,
     service_commands,
 )
@@ -62,6 +63,7 @@ app.add_typer(contacts_commands.app, name="contacts", help="Look at contacts, or
 app.add_typer(groups_commands.app, name="groups", help="List and create groups.")
 app.add_typer(notifications_commands.app, name="notifications", help="Messages about imports, by mail or chat.")
 app.add_typer(automations_commands.app, name="automations", help="Check, list and run what automations.yaml describes.")
+app.add_typer(retention_commands.app, name="retention", help="Remove what is kept of old imports.")
 app.add_typer(db_commands.app, name="db", help="The store: its server and its schema.")
 app.command("env")(service_commands.env)
 

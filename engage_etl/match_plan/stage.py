@@ -17,6 +17,7 @@ from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, update_import, void_plan
+from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.store.tables import plan_leaver, plan_row
 from engage_etl.validated_rows.validation import load_summary
 from engage_etl.vocabulary.choices import ApprovalNeeded
@@ -32,6 +33,7 @@ def make_plan(store: Store, import_id: str) -> Import:
     Raises:
         FileError: the group does not exist (R22).
         UsageError: the rows of the import are not validated yet.
+        Removed: its checked rows were removed since (R42).
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
@@ -40,6 +42,7 @@ def make_plan(store: Store, import_id: str) -> Import:
     with store.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
         plan = plan_input(store, connection, entry)
         void_plan(connection, import_id)
+        take_back_removal(connection, import_id, Kind.PLAN)
         hash_ = record_plan(connection, plan)
         update_import(
             connection,
@@ -137,6 +140,7 @@ def plan_input(store: Store, connection: Connection, entry: Import) -> PlanInput
         UsageError: the rows of the import are not validated yet.
     """
     folder = store.settings.import_dir(entry.import_id)
+    demand_kept(connection, entry.import_id, Kind.STAGE_FILES)
     summary = load_summary(folder)
     if summary is None or entry.validated_at is None:
         raise UsageError(f"Import {entry.import_id} has no validated rows yet; materialize validated_rows first.")

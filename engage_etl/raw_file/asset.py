@@ -1,12 +1,16 @@
 """Asset ``raw_file``: the bytes of an arrival, kept unchanged."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
-from engage_etl.triggers.stage_assets import GROUP, OWNERS, is_its_turn, run_stage
+from engage_etl.triggers.stage_assets import GROUP, OWNERS, StageRun, is_its_turn, run_stage
+
+if TYPE_CHECKING:
+    from engage_etl.store.imports import ImportFile
 
 DESCRIPTION = """
 Keeps the bytes of a file that arrived, unchanged, and finds out its type, separator and encoding.
@@ -30,7 +34,6 @@ def raw_file(
 ) -> Iterator[dg.MaterializeResult]:
     """Stage 1: archive the bytes. Out of its turn, a run ends here and the sensor asks for another one (R40)."""
     from engage_etl.raw_file.stage import archive_raw_file
-    from engage_etl.reports.samples import file_preview
 
     with run_stage(context, store) as run:
         if not is_its_turn(context, run):
@@ -38,7 +41,6 @@ def raw_file(
             return
         progress.stage("raw_file", None)
         record = archive_raw_file(run.store, run.import_id)
-        kept = run.store.settings.root / record.archived_path
         result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata={
                 "bytes": record.bytes,
@@ -48,11 +50,22 @@ def raw_file(
                 "character_set": record.character_set,
                 "detection": dg.MetadataValue.json(record.detection),
                 "arrived_at": dg.MetadataValue.timestamp(record.arrived_at),
-                "path": run.path(kept),
-                "preview": dg.MetadataValue.md(
-                    f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"
-                ),
+                "path": run.path(run.store.settings.root / record.archived_path),
+                "preview": dg.MetadataValue.md(_preview(run, record)),
                 **run.duration(),
             }
         )
     yield result  # after the stage, which holds the import's lock
+
+
+def _preview(run: StageRun, record: "ImportFile") -> str:
+    """The first lines of the file, or that they have been removed since (R42)."""
+    from engage_etl.reports.samples import file_preview
+    from engage_etl.store.removals import Kind, find_removals
+
+    with run.store.engine.connect() as connection:
+        gone = [removal for removal in find_removals(connection, run.import_id) if removal.kind is Kind.RAW_FILE]
+    if gone:
+        return str(gone[0])
+    kept = run.store.settings.root / record.archived_path
+    return f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"

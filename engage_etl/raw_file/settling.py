@@ -135,6 +135,17 @@ def _remove_emptied(folder: Path) -> None:
         folder.rmdir()
 
 
+def reports_beside(settled: Path, import_id: str, report: Path) -> list[Path]:
+    """What lies beside a file that was put away as the report of an import: links to it, or copies of it.
+
+    settled: the file in ``done/`` or ``failed/``; report: the report folder that links lead to.
+    """
+    own = f"{_REPORT}.{import_id}"
+    names = (own, f"{own}-folder", _REPORT, f"{_REPORT}-folder")
+    found = (settled.parent / name for name in names)
+    return [path for path in found if path.is_dir() or (path.is_symlink() and path.readlink().name == report.name)]
+
+
 def _put_report_beside(settings: Settings, entry: Import, folder: Path, *, is_alone: bool) -> None:
     """A relative link to the report folder, or a copy where the file system has no links."""
     report = settings.report_dir(entry.import_id)

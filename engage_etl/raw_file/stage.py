@@ -11,6 +11,7 @@ from engage_etl.raw_file.unpacking import archive_entries, is_gzip, is_zip, unpa
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, record_file, update_import, void_plan
+from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.vocabulary.outcomes import Status
 
 
@@ -21,16 +22,20 @@ def archive_raw_file(store: Store, import_id: str) -> ImportFile:
 
     Raises:
         FileError: the group does not exist, or the file is missing, empty or of no known type.
+        Removed: the bytes were removed since (R42).
     """
     with store.engine.connect() as connection:
         entry, recorded = find_import(connection, import_id), find_file(connection, import_id)
         if entry.status.is_final and recorded is not None:
             return recorded
+        if not entry.arrived_path.exists():
+            demand_kept(connection, import_id, Kind.RAW_FILE)
         require_group(connection, entry.group_name, file=entry.file)
     record = _archive(store, entry, recorded)
     with store.engine.begin() as connection:
         record_file(connection, record)
         void_plan(connection, import_id)
+        take_back_removal(connection, import_id, Kind.RAW_FILE)
         update_import(connection, import_id, status=Status.RECEIVED, validated_at=None, rows=0)
     return record
 

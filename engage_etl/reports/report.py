@@ -22,6 +22,7 @@ from engage_etl.reports.summary import write_summary
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
+from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage import open_kept_file
@@ -42,6 +43,9 @@ def write_report(store: Store, import_id: str) -> Path:
     files; one that has no plan has the rows that validation rejected and no changes. For an import that waits for a
     person, was rejected, or is a dry run, ``changes.csv`` says what would change. A revert has ``not_restored.csv`` in
     place of row files.
+
+    Raises:
+        Removed: what it is made from was removed since; an earlier report stays as it is (R42).
     """
     entry = _entry(store, import_id)
     if entry.reverts is not None:
@@ -58,6 +62,7 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
     If the block fails, an earlier report stays as it is.
     """
     planned = _entry(store, import_id)
+    demand_sources(store, planned)
     with replaced_folder(store.settings.report_dir(import_id)) as aside, ThreadPoolExecutor(1) as thread:
         row_files = thread.submit(_write_row_files, store, planned, aside)
         yield
@@ -72,6 +77,20 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
         write_page(store, aside / PAGE, entry)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
+        take_back_removal(connection, import_id, Kind.REPORT)
+
+
+def demand_sources(store: Store, entry: Import) -> None:
+    """See to it that a report can be made from what is still there.
+
+    Raises:
+        Removed: the raw file, or what became of its rows, was removed (R42).
+    """
+    if entry.validated_at is None:
+        return
+    outcomes = Kind.PLAN if entry.planned_at is not None else Kind.STAGE_FILES
+    with store.engine.connect() as connection:
+        demand_kept(connection, entry.import_id, Kind.RAW_FILE, outcomes)
 
 
 def _entry(store: Store, import_id: str) -> Import:

@@ -381,3 +381,35 @@ notification_destination = Table(
     ),
     Column("next_at", DateTime(timezone=True), nullable=False, comment="no message is sent before"),
 )
+
+removal = Table(
+    "removal",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text(collation="C"), primary_key=True, comment="what was removed: raw_file, plan and so on"),
+    Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True), comment="null: begun, and to be taken up again"),
+    Column("cause", Text, nullable=False, comment="the setting with its days, or the erasure"),
+    Column("files", BigInteger, nullable=False, server_default=text("0")),
+    Column("bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("rows", BigInteger, nullable=False, server_default=text("0")),
+    comment="what is no longer there of imports that ended (R42)",
+)
+
+erasure = Table(
+    "erasure",
+    METADATA,
+    Column("erasure_id", Integer, Identity(always=False), primary_key=True),
+    Column("contact_id", BigInteger, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("began_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("ended_at", DateTime(timezone=True), comment="null: begun, and to be done again to the end"),
+    Column(
+        "erased",
+        JSONB,
+        nullable=False,
+        server_default=text("'{}'::jsonb"),
+        comment="how much was erased, by where it was",
+    ),
+    comment="contacts that were erased on request (GDPR, article 17)",
+)

@@ -28,7 +28,7 @@ from engage_etl.vocabulary.choices import DETECT
 from engage_etl.vocabulary.options import ImportOptions
 
 UTC = "UTC"
-TAKEN_NAMES = ("drop_folder", "housekeeping", "marts", "notifications")
+TAKEN_NAMES = ("drop_folder", "housekeeping", "marts", "notifications", "retention")
 """Names of our own sensors and schedules, which an automation with a schedule cannot have."""
 _FIRST = ("required", "minLength")
 """What is told of several things that are wrong with one value."""

@@ -20,9 +20,10 @@ PROCESS = "process"
 """Tag by which a run of the command line or of the run server remembers its process."""
 LAUNCHER = "launcher"
 """Tag by which a run remembers the process that is about to start its own: until there is one, they live and die together."""
-_PARTITION = "dagster/partition"
 _LAUNCHED_WITHIN = timedelta(seconds=30)
 """The launcher notes itself as the first thing it does; a run that starts for longer without is nobody's."""
+PARTITION = "dagster/partition"
+"""Tag with the id of the import that a run is of."""
 _LONGEST_ANSWER = 2.0
 _TICK = 0.02
 """Seconds by which the same moment may seem to differ; the kernel counts in hundredths."""
@@ -83,8 +84,8 @@ def runs_by_import(instance: dg.DagsterInstance, import_ids: Sequence[str]) -> d
     """The runs of some imports by import id, the latest first; imports without runs are left out."""
     found: defaultdict[str, list[dg.DagsterRun]] = defaultdict(list)
     if import_ids:
-        for run in instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: list(import_ids)})):
-            found[run.tags[_PARTITION]].append(run)
+        for run in instance.get_runs(filters=dg.RunsFilter(tags={PARTITION: list(import_ids)})):
+            found[run.tags[PARTITION]].append(run)
     return dict(found)
 
 

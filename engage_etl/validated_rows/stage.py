@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import func
+from sqlalchemy import Connection, func
 
 from engage_etl.errors import UsageError
 from engage_etl.store.custom_attributes import known_attributes
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import, void_plan
+from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.validated_rows.reading import open_reader
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage_files import StageSummary
@@ -26,14 +27,16 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
 
     Raises:
         FileError: the file as a whole cannot be read.
-        UsageError: the bytes of the import are not kept yet.
+        UsageError: the bytes of the import are not kept yet, or it is applied and its stage files are gone.
+        Removed: what is needed was removed since (R42).
     """
+    folder = store.settings.import_dir(import_id)
     with store.engine.connect() as connection:
         entry, record = find_import(connection, import_id), find_file(connection, import_id)
+        if entry.status.is_final:
+            return _recorded(connection, entry, folder)
+        demand_kept(connection, import_id, Kind.RAW_FILE)
         known = known_attributes(connection)
-    folder = store.settings.import_dir(import_id)
-    if entry.status.is_final and (recorded := load_summary(folder)) is not None:
-        return recorded
     if record is None:
         raise UsageError(f"The bytes of import {import_id} are not kept yet; materialize raw_file first.")
     given = Validation(
@@ -47,6 +50,7 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
         summary = validate(open_kept_file(store, entry, record), given, folder, on_progress)
     with store.engine.begin() as connection:
         void_plan(connection, import_id)
+        take_back_removal(connection, import_id, Kind.STAGE_FILES)
         update_import(
             connection,
             import_id,
@@ -58,6 +62,17 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
             validated_at=func.clock_timestamp(),
         )
     return summary
+
+
+def _recorded(connection: Connection, entry: Import, folder: Path) -> StageSummary:
+    """What was found when a frozen import was validated; it is never validated again (R30)."""
+    if (recorded := load_summary(folder)) is not None:
+        return recorded
+    demand_kept(connection, entry.import_id, Kind.STAGE_FILES)
+    raise UsageError(
+        f"Import {entry.import_id} is {entry.status.value}, and its checked rows are no longer in {folder}; "
+        "its counts stand in `engage-etl imports show`. To import the file again, drop it again."
+    )
 
 
 @contextmanager
