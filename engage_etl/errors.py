@@ -13,6 +13,9 @@
     │   ├── DiskFull               there is no room, in the data folder or where the server writes
     │   ├── ServerTooOld           PostgreSQL older than 15
     │   └── SchemaMismatch         the schema is older or newer than the program
+    ├── SourceUnavailable          a place that files come from does not answer, or lets nobody in
+    │   └── SourceRefused          it answers, and refuses one thing
+    ├── SecretsUnusable            the secrets file cannot be used
     ├── ImportBusy                 another process works on this import right now
     ├── ReportMissing              the import has ended, and its report could not be written (exit code 0 if applied)
     └── ImportEnded                the import ends without being applied (exit code 1)
@@ -87,6 +90,18 @@ class SchemaMismatch(StoreError):
     """The schema of the store is not the one that this program works with."""
 
 
+class SourceUnavailable(EngageError):
+    """A place that files come from does not answer, or lets nobody in; it is asked again later."""
+
+
+class SourceRefused(SourceUnavailable):
+    """A place that files come from answers, and refuses one thing; others may work."""
+
+
+class SecretsUnusable(EngageError):
+    """The secrets file is missing, wrong, or can be read by others."""
+
+
 class ImportBusy(EngageError):
     """Another process works on a stage of this import right now."""
 
@@ -116,6 +131,7 @@ class FileErrorCode(StrEnum):
     GROUP_UNKNOWN = "group_unknown"
     FILE_TYPE_UNKNOWN = "file_type_unknown"
     FILE_MISSING = "file_missing"
+    DECRYPTION_FAILED = "decryption_failed"
 
 
 class FileError(ImportEnded):

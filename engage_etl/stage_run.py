@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engage_etl.applied_updates.stage import apply_updates
-from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing
+from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing, SourceUnavailable
 from engage_etl.raw_file.settling import settle_file
+from engage_etl.raw_file.stage import forget_plain_text
 from engage_etl.reports.report import report_around, write_report
+from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
 from engage_etl.store.outages import OUTAGES, cause, remedy
@@ -37,7 +39,7 @@ def import_stage(store: Store, import_id: str) -> Iterator[None]:
                     mark_failed(connection, import_id, ended)
             try:
                 finish_import(store, import_id)
-            except ReportMissing as missing:
+            except (ReportMissing, SourceUnavailable) as missing:
                 # What ended the import is what people have to hear of.
                 _log.warning("%s", missing)
             raise
@@ -60,14 +62,22 @@ def apply_and_finish(store: Store, import_id: str) -> None:
         if applied is None:
             raise
         raise _report_missing(store, applied, error) from error
-    settle_file(store, import_id)
+    forget_plain_text(store, import_id)
+    try:
+        settle_file(store, import_id)
+    except SourceUnavailable as error:
+        # The import is applied; the sensor puts the file away when its source answers again.
+        _log.warning("%s", error)
 
 
-def finish_import(store: Store, import_id: str) -> None:
+def finish_import(store: Store, import_id: str, sources: Sources | None = None) -> None:
     """Write the report of an import that ended and put its file away; both can be repeated.
+
+    sources: those that are open already.
 
     Raises:
         ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
+        SourceUnavailable: the file cannot be put away at its source; all else is done.
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
@@ -75,7 +85,8 @@ def finish_import(store: Store, import_id: str) -> None:
         write_report(store, import_id)
     except OUTAGES as error:
         raise _report_missing(store, entry, error) from error
-    settle_file(store, import_id)
+    forget_plain_text(store, import_id)
+    settle_file(store, import_id, sources)
 
 
 def _report_missing(store: Store, entry: Import, error: Exception) -> ReportMissing:

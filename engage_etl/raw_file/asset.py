@@ -39,6 +39,10 @@ def raw_file(
         progress.stage("raw_file", None)
         record = archive_raw_file(run.store, run.import_id)
         kept = run.store.settings.root / record.archived_path
+        # The plain text of an encrypted file is gone when its import has ended.
+        preview = (
+            file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data) if kept.exists() else "(not kept)"
+        )
         yield dg.MaterializeResult(
             metadata={
                 "bytes": record.bytes,
@@ -49,9 +53,7 @@ def raw_file(
                 "detection": dg.MetadataValue.json(record.detection),
                 "arrived_at": dg.MetadataValue.timestamp(record.arrived_at),
                 "path": run.path(kept),
-                "preview": dg.MetadataValue.md(
-                    f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"
-                ),
+                "preview": dg.MetadataValue.md(f"```\n{preview}\n```"),
                 **run.duration(),
             }
         )

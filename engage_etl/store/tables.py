@@ -188,9 +188,19 @@ import_register = Table(
         server_default=text("'{}'::jsonb"),
         comment="rows of the plan that change each field, by outcome",
     ),
+    Column("source_state", Text, comment="size, modification time and tag of a file elsewhere as it was claimed"),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
+Index(
+    "uq_import_register_claim",
+    import_register.c.source_path,
+    import_register.c.source_state,
+    func.coalesce(import_register.c.entry, ""),
+    unique=True,
+    # Whoever claims a file elsewhere enters it first, and nobody else can while the claim is under way (R40).
+    postgresql_where=text("NOT is_claimed AND source_state IS NOT NULL"),
+)
 
 import_file = Table(
     "import_file",

@@ -20,6 +20,7 @@ from ruamel.yaml.reader import ReaderError
 
 from engage_etl.errors import AutomationError
 from engage_etl.vocabulary.choices import DETECT
+from engage_etl.vocabulary.locations import Location, source_location
 from engage_etl.vocabulary.options import ImportOptions
 
 ON_ARRIVAL = "on-arrival"
@@ -40,12 +41,12 @@ _KEYS = ("name", "job", "group", "source", "pattern", "schedule", "active", "add
 class Automation:
     """One automation that is right.
 
-    name: of ``[a-z0-9-]+``; source: folder, absolute; pattern: of file names; is_active: whether files are taken;
+    name: of ``[a-z0-9-]+``; source: folder, absolute, or elsewhere; pattern: of file names; is_active: whether files are taken;
     options: of its imports.
     """
 
     name: str
-    source: Path
+    source: Location
     pattern: str
     is_active: bool
     options: ImportOptions
@@ -166,14 +167,20 @@ def _read_automation(entry: _Entry, data_folder: Path) -> Automation:
         raise entry.error(f"the name {name!r} does not fit; expected small letters, digits and hyphens.", "name")
     _one_of(entry, "job", (IMPORT_CONTACTS,), IMPORT_CONTACTS)
     _one_of(entry, "schedule", (ON_ARRIVAL,), ON_ARRIVAL)
-    source = Path(_required(entry, "source"))
     return Automation(
         name=name,
-        source=source if source.is_absolute() else data_folder / source,
+        source=_source(entry, data_folder),
         pattern=entry.values.get("pattern", "*"),
         is_active=_one_of(entry, "active", ("true", "false"), "true") == "true",
         options=_options(entry),
     )
+
+
+def _source(entry: _Entry, data_folder: Path) -> Location:
+    try:
+        return source_location(_required(entry, "source"), data_folder)
+    except ValueError as error:
+        raise entry.error(f"the source does not fit: {error}.", "source") from None
 
 
 def _options(entry: _Entry) -> ImportOptions:

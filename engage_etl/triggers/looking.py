@@ -7,9 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 from dagster import RunRequest, SensorEvaluationContext, SensorResult
 
+from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.triggers.arrivals import (
     Complain,
@@ -23,8 +25,12 @@ from engage_etl.triggers.arrivals import (
 from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.triggers.rests import Rest, Rests, awake, given_up, rests_after
 from engage_etl.triggers.runs import end_dead_runs, run_tags
+from engage_etl.vocabulary.locations import RemoteLocation, is_remote
 
+_SEEN, _RESTS = "seen", "rests"
+"""Keys of the cursor."""
 _PRIORITY = "dagster/priority"
 """Tag by which Dagster orders the queue; runs have 0."""
 _LONGEST_WAIT = 5.0
@@ -45,14 +51,17 @@ def look_once(context: SensorEvaluationContext, store: Store, patience: float = 
     complaints = [str(error) for error in errors]
     _make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
-    settle_ended(store, complaints.append)
     refused: list[str] = []
-    seen = _take_settled(store, automations, _as_look(context.cursor), refused.append)
+    seen, rests = _read_cursor(context.cursor)
+    elsewhere, rests = _look_elsewhere(store, automations, seen, rests, complaints.append)
+    here = [automation for automation in automations if isinstance(automation.source, Path)]
+    seen = _take_settled(store, here, seen, refused.append)
     due = due_runs(store, context.instance)
     # What cannot be taken would be seen to arrive again at once.
-    while not due and not refused and _is_worth_a_look(automations, seen, until):
-        seen = _take_settled(store, automations, seen, refused.append)
+    while not due and not refused and _is_worth_a_look(here, seen, until):
+        seen = _take_settled(store, here, seen, refused.append)
         due = due_runs(store, context.instance)
+    seen |= elsewhere
     complaints += refused
     reasons = [*dict.fromkeys(complaints), *_waiting(seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:
@@ -61,16 +70,39 @@ def look_once(context: SensorEvaluationContext, store: Store, patience: float = 
         run_requests=[_request(run) for run in due],
         dynamic_partitions_requests=[IMPORTS.build_add_request([run.entry.import_id for run in due])] if due else [],
         skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
-        cursor=_as_cursor(seen),
+        cursor=_as_cursor(seen, rests),
     )
 
 
 def _make_folders(automations: Sequence[Automation], complain: Complain) -> None:
     for automation in automations:
+        if not isinstance(automation.source, Path):
+            continue
         try:
             automation.source.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             complain(f"the source {automation.source} of {automation.name!r} cannot be used ({error.strerror})")
+
+
+def _look_elsewhere(
+    store: Store, automations: list[Automation], before: Look, rests: Rests, complain: Complain
+) -> tuple[Look, Rests]:
+    """Put away what has ended, and take what has arrived at S3 and SFTP sources that do not rest.
+
+    Returns:
+        What was seen there and is not taken yet, and how long the sources rest now.
+    """
+    now = time.time()
+    asked = [one for one in awake(automations, rests, now) if isinstance(one.source, RemoteLocation)]
+    with Sources(store.settings, given_up(rests, now)) as sources:
+        settle_ended(store, complain, sources)
+        _, seen = take_arrivals(store, asked, before, complain=complain, sources=sources) if asked else ([], {})
+        silent = dict(sources.given_up)
+    for why in silent.values():
+        complain(why)
+    prefixes = tuple(f"{one.source}/" for one in automations if one not in asked)
+    seen |= {place: state for place, state in before.items() if is_remote(place) and place.startswith(prefixes)}
+    return seen, rests_after(asked, rests, silent, time.time(), store.settings.remote_interval)
 
 
 def _take_settled(store: Store, automations: list[Automation], before: Look, complain: Complain) -> Look:
@@ -126,9 +158,17 @@ def _request(run: DueRun) -> RunRequest:
     return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)
 
 
-def _as_cursor(seen: Mapping[str, Seen]) -> str:
-    return json.dumps({path: asdict(state) for path, state in seen.items()})
+def _as_cursor(seen: Mapping[str, Seen], rests: Mapping[str, Rest]) -> str:
+    return json.dumps(
+        {
+            _SEEN: {place: asdict(state) for place, state in seen.items()},
+            _RESTS: {address: asdict(rest) for address, rest in rests.items()},
+        }
+    )
 
 
-def _as_look(cursor: str | None) -> Look:
-    return {path: Seen(**state) for path, state in json.loads(cursor or "{}").items()}
+def _read_cursor(cursor: str | None) -> tuple[Look, Rests]:
+    """What the tick before saw, and which sources rest; a cursor of an older version is as good as none."""
+    found = json.loads(cursor or "{}")
+    look = {place: Seen(**state) for place, state in found.get(_SEEN, {}).items()}
+    return look, {address: Rest(**rest) for address, rest in found.get(_RESTS, {}).items()}

@@ -9,8 +9,9 @@ from itertools import islice
 
 import dagster as dg
 
-from engage_etl.errors import EngageError, ImportEnded, ReportMissing
+from engage_etl.errors import EngageError, ImportEnded, ReportMissing, SourceRefused, SourceUnavailable
 from engage_etl.raw_file.settling import settle_file
+from engage_etl.sources.opening import Sources
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import (
@@ -66,11 +67,15 @@ def due_runs(store: Store, instance: dg.DagsterInstance) -> list[DueRun]:
     return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
 
 
-def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
+def settle_ended(store: Store, complain: Callable[[str], None], sources: Sources | None = None) -> None:
     """Write the report and put away the file of dropped imports that ended just before their process was killed.
 
-    complain: told of each that cannot be put away; it is tried again at the next tick.
+    complain: told of each that cannot be put away; it is tried again at the next tick; sources: those that are open
+    already.
     """
+    if sources is None:
+        with Sources(store.settings) as opened:
+            return settle_ended(store, complain, opened)
     with store.engine.connect() as connection:
         ended = list_imports(connection, statuses=_ENDED, is_claimed=True, is_settled=False)
         ended = [entry for entry in ended if entry.automation and not is_alive(connection, entry.import_id)]
@@ -79,10 +84,13 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
     for entry in ended:
         try:
             # Without its file, which people may have taken away, there is nothing left to do but to look once more.
-            settle = finish_import if entry.arrived_path.exists() else settle_file
-            settle(store, entry.import_id)
+            place = entry.arrived_path
+            settle = finish_import if sources.at(place).find(place) is not None else settle_file
+            settle(store, entry.import_id, sources)
         except (OSError, EngageError) as error:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
+            if isinstance(error, SourceUnavailable) and not isinstance(error, SourceRefused):
+                sources.give_up(entry.arrived_path, error)
 
 
 def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueRun | None:
@@ -112,5 +120,5 @@ def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueR
 def _give_up(store: Store, entry: Import, why: str) -> None:
     with store.engine.begin() as connection:
         mark_failed(connection, entry.import_id, ImportEnded(f"{entry.file}: {why}"))
-    with suppress(ReportMissing):  # ``settle_ended`` tries it again and complains
+    with suppress(ReportMissing, SourceUnavailable):  # ``settle_ended`` tries it again and complains
         finish_import(store, entry.import_id)
