@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dagster import RunRequest, SensorEvaluationContext, SensorResult
 
@@ -25,12 +26,11 @@ from engage_etl.triggers.arrivals import (
 from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
-from engage_etl.triggers.rests import Rest, Rests, awake, given_up, rests_after
+from engage_etl.triggers.looking_elsewhere import Elsewhere, Rest, given_up, look_elsewhere
 from engage_etl.triggers.runs import end_dead_runs, run_tags
-from engage_etl.vocabulary.locations import RemoteLocation, is_remote
 
-_SEEN, _RESTS = "seen", "rests"
-"""Keys of the cursor."""
+_HERE, _ELSEWHERE = "here", "elsewhere"
+"""Keys of the cursor: files of this machine, and all about S3 and SFTP sources."""
 _PRIORITY = "dagster/priority"
 """Tag by which Dagster orders the queue; runs have 0."""
 _LONGEST_WAIT = 5.0
@@ -51,26 +51,27 @@ def look_once(context: SensorEvaluationContext, store: Store, patience: float = 
     complaints = [str(error) for error in errors]
     _make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
+    seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
-    seen, rests = _read_cursor(context.cursor)
-    elsewhere, rests = _look_elsewhere(store, automations, seen, rests, complaints.append)
-    here = [automation for automation in automations if isinstance(automation.source, Path)]
-    seen = _take_settled(store, here, seen, refused.append)
-    due = due_runs(store, context.instance)
-    # What cannot be taken would be seen to arrive again at once.
-    while not due and not refused and _is_worth_a_look(here, seen, until):
-        seen = _take_settled(store, here, seen, refused.append)
+    with Sources(store.settings, given_up(before.rests, time.time())) as sources:
+        settle_ended(store, complaints.append, sources)
+        elsewhere = look_elsewhere(store, automations, before, sources)
+        here = [automation for automation in automations if isinstance(automation.source, Path)]
+        seen = _take_settled(store, here, seen, refused.append, sources)
         due = due_runs(store, context.instance)
-    seen |= elsewhere
-    complaints += refused
-    reasons = [*dict.fromkeys(complaints), *_waiting(seen), *_left_alone(store, automations)]
+        # What cannot be taken would be seen to arrive again at once.
+        while not due and not refused and _is_worth_a_look(here, seen, until):
+            seen = _take_settled(store, here, seen, refused.append, sources)
+            due = due_runs(store, context.instance)
+    complaints += [*refused, *elsewhere.complaints]
+    reasons = [*dict.fromkeys(complaints), *_waiting(seen | elsewhere.seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:
         context.log.warning(reason)
     return SensorResult(
         run_requests=[_request(run) for run in due],
         dynamic_partitions_requests=[IMPORTS.build_add_request([run.entry.import_id for run in due])] if due else [],
         skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
-        cursor=_as_cursor(seen, rests),
+        cursor=_as_cursor(seen, elsewhere),
     )
 
 
@@ -84,38 +85,19 @@ def _make_folders(automations: Sequence[Automation], complain: Complain) -> None
             complain(f"the source {automation.source} of {automation.name!r} cannot be used ({error.strerror})")
 
 
-def _look_elsewhere(
-    store: Store, automations: list[Automation], before: Look, rests: Rests, complain: Complain
-) -> tuple[Look, Rests]:
-    """Put away what has ended, and take what has arrived at S3 and SFTP sources that do not rest.
-
-    Returns:
-        What was seen there and is not taken yet, and how long the sources rest now.
-    """
-    now = time.time()
-    asked = [one for one in awake(automations, rests, now) if isinstance(one.source, RemoteLocation)]
-    with Sources(store.settings, given_up(rests, now)) as sources:
-        settle_ended(store, complain, sources)
-        _, seen = take_arrivals(store, asked, before, complain=complain, sources=sources) if asked else ([], {})
-        silent = dict(sources.given_up)
-    for why in silent.values():
-        complain(why)
-    prefixes = tuple(f"{one.source}/" for one in automations if one not in asked)
-    seen |= {place: state for place, state in before.items() if is_remote(place) and place.startswith(prefixes)}
-    return seen, rests_after(asked, rests, silent, time.time(), store.settings.remote_interval)
-
-
-def _take_settled(store: Store, automations: list[Automation], before: Look, complain: Complain) -> Look:
+def _take_settled(
+    store: Store, automations: list[Automation], before: Look, complain: Complain, sources: Sources
+) -> Look:
     """Take what has stopped growing; files seen for the first time are looked at again before the tick ends.
 
     Returns:
         What was seen and is still growing.
     """
-    _, seen = take_arrivals(store, automations, before, complain=complain)
+    _, seen = take_arrivals(store, automations, before, complain=complain, sources=sources)
     if seen and store.settings.settle_time <= _LONGEST_WAIT:
         # The daemon looks every five seconds at best, and most files are whole when they are seen first.
         time.sleep(store.settings.settle_time)
-        _, seen = take_arrivals(store, automations, seen, complain=complain)
+        _, seen = take_arrivals(store, automations, seen, complain=complain, sources=sources)
     return seen
 
 
@@ -158,17 +140,21 @@ def _request(run: DueRun) -> RunRequest:
     return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)
 
 
-def _as_cursor(seen: Mapping[str, Seen], rests: Mapping[str, Rest]) -> str:
-    return json.dumps(
-        {
-            _SEEN: {place: asdict(state) for place, state in seen.items()},
-            _RESTS: {address: asdict(rest) for address, rest in rests.items()},
-        }
+def _as_cursor(seen: Mapping[str, Seen], elsewhere: Elsewhere) -> str:
+    files = {place: asdict(state) for place, state in seen.items()}
+    return json.dumps({_HERE: files, _ELSEWHERE: asdict(elsewhere)})
+
+
+def _read_cursor(cursor: str | None) -> tuple[Look, Elsewhere]:
+    """What the tick before saw; a cursor of an older version is as good as none."""
+    found = json.loads(cursor or "{}")
+    elsewhere = found.get(_ELSEWHERE, {})
+    return _as_look(found.get(_HERE, {})), Elsewhere(
+        seen=_as_look(elsewhere.get("seen", {})),
+        rests={address: Rest(**rest) for address, rest in elsewhere.get("rests", {}).items()},
+        complaints=elsewhere.get("complaints", []),
     )
 
 
-def _read_cursor(cursor: str | None) -> tuple[Look, Rests]:
-    """What the tick before saw, and which sources rest; a cursor of an older version is as good as none."""
-    found = json.loads(cursor or "{}")
-    look = {place: Seen(**state) for place, state in found.get(_SEEN, {}).items()}
-    return look, {address: Rest(**rest) for address, rest in found.get(_RESTS, {}).items()}
+def _as_look(found: Mapping[str, Any]) -> Look:
+    return {place: Seen(**state) for place, state in found.items()}
