@@ -50,7 +50,7 @@ def _words(choices: Iterable[str]) -> str:
 
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz or .zip.")
+        list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz, .zip or .gpg.")
     ],
     group: Annotated[str, typer.Option(help="Existing group that the contacts become members of.")],
     use_external_identifier: Annotated[

@@ -43,7 +43,7 @@ def register_arrival(
         OSError: the file cannot be read.
         SourceUnavailable: its source does not answer.
     """
-    entries = _entries(source, storage or LocalFiles(), settings)
+    entries = _entries(source, storage or LocalFiles(), state, settings)
     ids = [new_import_id(entry or source.name, automation) for entry in entries]
     claimed = source.parent / CLAIMED / ids[0] / source.name if automation is not None else None
     for import_id, entry in zip(ids, entries, strict=True):
@@ -61,8 +61,10 @@ def register_arrival(
     return ids
 
 
-def _entries(source: Location, storage: Storage[Any], settings: Settings) -> list[str | None]:
-    with storage.open(source, _GLANCE) as reading:
+def _entries(
+    source: Location, storage: Storage[Any], state: FileState | None, settings: Settings
+) -> list[str | None]:
+    with storage.open(source, _GLANCE, state) as reading:
         if not is_zip(reading):
             return [None]
         try:

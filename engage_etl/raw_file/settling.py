@@ -101,10 +101,8 @@ def _settle_elsewhere(sources: Sources, entry: Import, folder: RemoteLocation) -
     """Move the file at its source; what a killed process left half way is finished. None if it is nowhere."""
     target = folder / entry.arrived_name
     files = sources.at(target)
-    for place in (entry.claimed_path, entry.settled_path):
-        if place is not None and place != str(target):
-            files.move(read_location(place), target)
-    return target if files.find(target) is not None else None
+    places = [place for place in (entry.claimed_path, entry.settled_path) if place is not None and place != str(target)]
+    return target if any([files.move(read_location(place), target) for place in places]) else None
 
 
 def _move(source: Path, target: Path) -> Path:

@@ -53,17 +53,17 @@ class LocalFiles:
             fcntl.fcntl(reading, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False
 
-    def open(self, file: Path, block: int = BLOCK) -> BinaryIO:
+    def open(self, file: Path, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
         """The bytes of a file; the system decides how many it reads at a time."""
         return file.open("rb")
 
-    def move(self, file: Path, target: Path, state: FileState | None = None) -> None:
+    def move(self, file: Path, target: Path, state: FileState | None = None) -> bool:
         """Rename a file on its own file system; one that has changed since it was looked at is renamed as it is."""
-        if target.exists():
-            return
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            file.rename(target)
+        if not target.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                file.rename(target)
+        return target.exists()
 
     def close(self) -> None:
         """Nothing to give up."""

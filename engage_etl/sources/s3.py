@@ -93,26 +93,26 @@ class S3Files:
         """Nobody can see an object that is being written."""
         return False
 
-    def open(self, file: RemoteLocation, block: int = BLOCK) -> BinaryIO:
+    def open(self, file: RemoteLocation, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
         """The bytes of an object, a range at a time."""
-        state = self.find(file)
+        state = state or self.find(file)
         if state is None:
             raise FileNotFoundError(str(file))
         return remote_bytes(state.size, lambda start, size: self._range(file, start, size), block)
 
-    def move(self, file: RemoteLocation, target: RemoteLocation, state: FileState | None = None) -> None:
-        """Copy, then delete what was copied."""
-        if self.find(target) is None:
-            now = self.find(file)
-            if now is None or (state is not None and now != state):
-                return
-            try:
-                self._copy(file, target, now)
-            except _Gone:
-                return  # taken away or replaced in this moment: another arrival, if any
-        now = self.find(file)
-        if now is not None and (state is None or now == state):
+    def move(self, file: RemoteLocation, target: RemoteLocation, state: FileState | None = None) -> bool:
+        """Copy what ``state`` says, then delete it; copied twice is the same as once."""
+        expected = state or self.find(file)
+        if expected is None:
+            return self.find(target) is not None
+        try:
+            self._copy(file, target, expected)
+        except _Gone:
+            # Copied and deleted before, or taken away or replaced meanwhile: another arrival, if any.
+            return self.find(target) is not None
+        if self.find(file) == expected:
             self._ask("delete_object", Key=file.path)
+        return True
 
     def close(self) -> None:
         """Its connections end with it."""

@@ -76,9 +76,9 @@ class SftpFiles:
         """SFTP does not tell; the time without growth has to do."""
         return False
 
-    def open(self, file: RemoteLocation, block: int = BLOCK) -> BinaryIO:
+    def open(self, file: RemoteLocation, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
         """The bytes of a file; the requests of a block are sent together."""
-        state = self.find(file)
+        state = state or self.find(file)
         if state is None:
             raise FileNotFoundError(str(file))
         with self._sentences(file):
@@ -98,19 +98,22 @@ class SftpFiles:
 
         return remote_bytes(state.size, read_at, block, close)
 
-    def move(self, file: RemoteLocation, target: RemoteLocation, state: FileState | None = None) -> None:
+    def move(self, file: RemoteLocation, target: RemoteLocation, state: FileState | None = None) -> bool:
         """Rename; the folder that the file was claimed into goes when it is empty."""
         if self.find(target) is not None:
-            return
+            return True
         now = self.find(file)
         if now is None or (state is not None and now != state):
-            return
+            return self.find(target) is not None  # another process may have moved it in between
         with self._sentences(file):
             self._make_folder(_path(target.parent))
-            with suppress(FileNotFoundError):  # taken away in this moment
+            try:
                 self._rename(_path(file), _path(target))
+            except FileNotFoundError:
+                return self.find(target) is not None
         with suppress(OSError):
             self._sftp.rmdir(_path(file.parent))
+        return True
 
     def close(self) -> None:
         """Hang up."""

@@ -49,17 +49,17 @@ class Storage(Protocol[Place]):
     def is_being_written(self, file: Place) -> bool:
         """Whether somebody is known to have the file open for writing (R27)."""
 
-    def open(self, file: Place, block: int = BLOCK) -> BinaryIO:
-        """The bytes of a file, to be read anywhere; block: bytes asked for at a time.
+    def open(self, file: Place, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
+        """The bytes of a file, to be read anywhere; block: bytes asked for at a time; state: of the file, if it is known.
 
         Raises:
             FileNotFoundError: there is none.
         """
 
-    def move(self, file: Place, target: Place, state: FileState | None = None) -> None:
-        """Move a file, and finish a move that a killed process began; look at ``target`` to see whether it is there.
+    def move(self, file: Place, target: Place, state: FileState | None = None) -> bool:
+        """Move a file, and finish a move that a killed process began; returns whether it is at ``target`` now.
 
-        Nothing is moved if the target is there already, the file is gone, or it is no longer what ``state`` says.
+        It is not if it is gone, or no longer what ``state`` says.
         """
 
     def close(self) -> None:

@@ -280,13 +280,13 @@ def _finish_claim(store: Store, storage: Storage[Any], entry: Import) -> bool:
     source, claimed = read_location(entry.source_path), entry.arrived_path
     state = FileState.read(entry.source_state) if entry.source_state is not None else None
     try:
-        storage.move(source, claimed, state)
+        is_there = storage.move(source, claimed, state)
     except (OSError, SourceRefused):
         # A copy at S3 whose source cannot be deleted stays as it is, not claimed, so that it is never imported twice.
         if storage.find(claimed) is None:
             _forget(store, entry)
         raise
-    if storage.find(claimed) is None:
+    if not is_there:
         _forget(store, entry)
         return False
     with store.engine.begin() as connection:
@@ -295,8 +295,10 @@ def _finish_claim(store: Store, storage: Storage[Any], entry: Import) -> bool:
 
 
 def _forget(store: Store, entry: Import) -> None:
+    columns = import_register.c
     with store.engine.begin() as connection:
-        connection.execute(delete(import_register).where(import_register.c.import_id == entry.import_id))
+        # Not if another process has finished the claim meanwhile.
+        connection.execute(delete(import_register).where(columns.import_id == entry.import_id, ~columns.is_claimed))
     if isinstance(entry.arrived_path, Path):
         with suppress(OSError):
             entry.arrived_path.parent.rmdir()

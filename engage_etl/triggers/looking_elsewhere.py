@@ -47,12 +47,15 @@ def look_elsewhere(store: Store, automations: Sequence[Automation], before: Else
     resting = tuple(f"{one.source}/" for one in elsewhere if one not in asked)
     seen = {place: state for place, state in before.seen.items() if place.startswith(resting)}
     complaints: list[str] = []
+    taken: list[str] = []
     if asked:
-        _, found = take_arrivals(store, asked, before.seen, complain=complaints.append, sources=sources)
+        taken, found = take_arrivals(store, asked, before.seen, complain=complaints.append, sources=sources)
         seen |= {place: state for place, state in found.items() if is_remote(place)}
     elif elsewhere:
         complaints = before.complaints
-    rests = _rests(asked, before.rests, sources, store.settings.remote_interval)
+    # While files come, more may wait.
+    interval = 0.0 if taken else store.settings.remote_interval
+    rests = _rests(asked, before.rests, sources, interval)
     silent = [rest.why for rest in rests.values() if rest.why]
     return Elsewhere(seen, rests, list(dict.fromkeys([*complaints, *silent])))
 
@@ -68,12 +71,12 @@ def _rests(
     """The rests after a look. interval: seconds."""
     now = time.time()
     rests = {address: rest for address, rest in before.items() if rest.until > now}
-    for automation in asked:
-        assert isinstance(automation.source, RemoteLocation)
-        rests[automation.source.address] = Rest(now + interval)
+    addresses = {one.source.address for one in asked if isinstance(one.source, RemoteLocation)}
+    rests |= dict.fromkeys(addresses, Rest(now + interval))
     for address, why in sources.given_up.items():
-        if not (address in rests and rests[address].why):
-            rests[address] = Rest(now + AFTER_SILENCE, why)
+        rested = before.get(address)
+        is_known = rested is not None and rested.why and address not in addresses
+        rests[address] = rested if is_known and rested is not None else Rest(now + AFTER_SILENCE, why)
     return rests
 
 
