@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     )
     concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
     remote_interval: float = Field(
-        15.0, ge=0, description="Seconds between two looks at an S3 or SFTP source; one that did not answer rests for 60."
+        15.0,
+        ge=0,
+        description="Seconds between two looks at an S3 or SFTP source; one that did not answer rests for 60.",
     )
     remote_timeout: float = Field(
         10.0, gt=0, le=20, description="Seconds to wait for an answer of an S3 or SFTP source, each time."

@@ -37,7 +37,8 @@ def archive_bytes(source: Location, folder: Path, name: str, storage: Storage[An
         FileError: the source is missing, or is written without end.
         SourceUnavailable: the source does not answer.
     """
-    kept, files = folder / "raw" / name, storage or LocalFiles()
+    kept = folder / "raw" / name
+    files: Storage[Any] = storage or LocalFiles()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept.parent.mkdir(mode=0o700, exist_ok=True)
     for _ in range(_TRIES):

@@ -61,9 +61,7 @@ def register_arrival(
     return ids
 
 
-def _entries(
-    source: Location, storage: Storage[Any], state: FileState | None, settings: Settings
-) -> list[str | None]:
+def _entries(source: Location, storage: Storage[Any], state: FileState | None, settings: Settings) -> list[str | None]:
     with storage.open(source, _GLANCE, state) as reading:
         if not is_zip(reading):
             return [None]

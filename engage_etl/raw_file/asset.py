@@ -41,7 +41,9 @@ def raw_file(
         kept = run.store.settings.root / record.archived_path
         # The plain text of an encrypted file is gone when its import has ended.
         preview = (
-            file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data) if kept.exists() else "(not kept)"
+            file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)
+            if kept.exists()
+            else "(not kept)"
         )
         yield dg.MaterializeResult(
             metadata={

@@ -102,7 +102,8 @@ def _settle_elsewhere(sources: Sources, entry: Import, folder: RemoteLocation) -
     target = folder / entry.arrived_name
     files = sources.at(target)
     places = [place for place in (entry.claimed_path, entry.settled_path) if place is not None and place != str(target)]
-    return target if any([files.move(read_location(place), target) for place in places]) else None
+    moved = [files.move(read_location(place), target) for place in places]
+    return target if any(moved) else None
 
 
 def _move(source: Path, target: Path) -> Path:

@@ -38,7 +38,8 @@ _BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplem
 class Readable(Protocol):
     """What bytes come out of."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at the most so many; none at the end."""
 
 
 Openable = Path | BinaryIO

@@ -206,7 +206,7 @@ class SftpFiles:
         import paramiko
 
         try:
-            return paramiko.PKey.from_path(str(path), passphrase.encode() if passphrase is not None else None)
+            return paramiko.PKey.from_path(str(path), passphrase)
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         except (paramiko.PasswordRequiredException, TypeError):
@@ -224,10 +224,14 @@ class SftpFiles:
         except FileNotFoundError:
             raise SourceRefused(f"{place} does not exist; correct the source, or create it.") from None
         except PermissionError:
-            raise SourceRefused(f"{place}: the server refuses access; let this user read, rename and write there.") from None
+            raise SourceRefused(
+                f"{place}: the server refuses access; let this user read, rename and write there."
+            ) from None
         except (OSError, EOFError, paramiko.SSHException) as error:
             if isinstance(error, OSError) and not isinstance(error, TimeoutError) and self._is_connected():
-                raise SourceRefused(f"{place}: the server refuses ({errno.errorcode.get(error.errno or 0, 'failure')}).") from None
+                raise SourceRefused(
+                    f"{place}: the server refuses ({errno.errorcode.get(error.errno or 0, 'failure')})."
+                ) from None
             raise self._no_answer(error) from None
 
     def _is_connected(self) -> bool:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, TypeVar
 BLOCK = 4 * 1024 * 1024
 """Bytes that are asked for at a time when a whole file is read from elsewhere."""
 
-Place = TypeVar("Place", contravariant=True)
+Place_contra = TypeVar("Place_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class FileState:
         return cls(int(size), int(modified), tag)
 
 
-class Storage(Protocol[Place]):
+class Storage(Protocol[Place_contra]):
     """The files of one address. Methods that ask it raise SourceUnavailable if it does not answer or refuses.
 
     are_files_whole: a file that can be seen is complete, so that nobody need wait until it has stopped growing (R27).
@@ -40,23 +40,23 @@ class Storage(Protocol[Place]):
 
     are_files_whole: bool
 
-    def list_files(self, folder: Place) -> list[tuple[str, FileState]]:
+    def list_files(self, folder: Place_contra) -> list[tuple[str, FileState]]:
         """Name and state of the files that lie in a folder itself and whose names do not begin with a dot."""
 
-    def find(self, file: Place) -> FileState | None:
+    def find(self, file: Place_contra) -> FileState | None:
         """What a file is now, or None if there is none."""
 
-    def is_being_written(self, file: Place) -> bool:
+    def is_being_written(self, file: Place_contra) -> bool:
         """Whether somebody is known to have the file open for writing (R27)."""
 
-    def open(self, file: Place, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
+    def open(self, file: Place_contra, block: int = BLOCK, state: FileState | None = None) -> BinaryIO:
         """The bytes of a file, to be read anywhere; block: bytes asked for at a time; state: of the file, if it is known.
 
         Raises:
             FileNotFoundError: there is none.
         """
 
-    def move(self, file: Place, target: Place, state: FileState | None = None) -> bool:
+    def move(self, file: Place_contra, target: Place_contra, state: FileState | None = None) -> bool:
         """Move a file, and finish a move that a killed process began; returns whether it is at ``target`` now.
 
         It is not if it is gone, or no longer what ``state`` says.

@@ -141,7 +141,7 @@ def new_import_id(file: str, automation: str | None = None, at: datetime | None 
     return f"{automation or BY_HAND}.{stem}.{moment}.{secrets.token_hex(3)}"
 
 
-def register_import(
+def register_import(  # noqa: PLR0913 - one parameter per column
     connection: Connection,
     source: Location,
     options: ImportOptions,

@@ -20,7 +20,8 @@ _AT_ONCE = 16
 
 def list_sources(sources: Sources, folders: Sequence[Location]) -> list[Listed]:
     """List folders; what comes of each stands at the same place as the folder."""
-    found = {folder: _list(sources, folder) for folder in folders if not isinstance(folder, RemoteLocation)}
+    here = [folder for folder in folders if not isinstance(folder, RemoteLocation)]
+    found: dict[Location, Listed] = {folder: _list(sources, folder) for folder in here}
     elsewhere: dict[str, list[RemoteLocation]] = {}
     for folder in folders:
         if isinstance(folder, RemoteLocation):
@@ -40,7 +41,9 @@ def _gathered(
     done, _ = wait(asked.values(), timeout=_LONGEST)
     pool.shutdown(wait=False, cancel_futures=True)
     for address, future in asked.items():
-        late = SourceUnavailable(f"{address} took more than {_LONGEST:g} seconds to be listed; it is asked again later.")
+        late = SourceUnavailable(
+            f"{address} took more than {_LONGEST:g} seconds to be listed; it is asked again later."
+        )
         found |= future.result() if future in done else dict.fromkeys(elsewhere[address], late)
     return [found[folder] for folder in folders]
 

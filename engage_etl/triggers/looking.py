@@ -24,9 +24,9 @@ from engage_etl.triggers.arrivals import (
     wait_for_arrival,
 )
 from engage_etl.triggers.automations import Automation, load_automations
+from engage_etl.triggers.looking_elsewhere import Elsewhere, Rest, given_up, look_elsewhere
 from engage_etl.triggers.outbox import DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
-from engage_etl.triggers.looking_elsewhere import Elsewhere, Rest, given_up, look_elsewhere
 from engage_etl.triggers.runs import end_dead_runs, run_tags
 
 _HERE, _ELSEWHERE = "here", "elsewhere"

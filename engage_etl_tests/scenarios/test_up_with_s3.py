@@ -85,7 +85,7 @@ def test_objects_are_imported_once_put_away_and_no_secret_is_left_anywhere(
         bucket.put("in/broken.csv", "user.Identifier,user.Emial\n1,a@x.org\n")
         ends = {"one.csv": ["SUCCESS"], "broken.csv": ["FAILURE"]}
         wait_for("two runs that ended", lambda: service.runs() == ends or None)
-        wait_for("both put away", lambda: all(key.count("/") == 4 for key in bucket.keys()) or None)
+        wait_for("both put away", lambda: all(key.count("/") == 4 for key in bucket.list_keys()) or None)
         ticks = service.ask(
             '{ sensorOrError(sensorSelector: {repositoryName: "__repository__", repositoryLocationName: '
             '"engage_etl.definitions", sensorName: "drop_folder"}) { ... on Sensor { sensorState { ticks(limit: 50) '
@@ -93,10 +93,12 @@ def test_objects_are_imported_once_put_away_and_no_secret_is_left_anywhere(
         )
         assert service.end() == 0
     entries = dropped(importing)
-    assert bucket.keys() == sorted([
-        f"in/done/crm/{entries['one.csv'].import_id}/one.csv",
-        f"in/failed/crm/{entries['broken.csv'].import_id}/broken.csv",
-    ])
+    assert bucket.list_keys() == sorted(
+        [
+            f"in/done/crm/{entries['one.csv'].import_id}/one.csv",
+            f"in/failed/crm/{entries['broken.csv'].import_id}/broken.csv",
+        ]
+    )
     assert importing.column("identifier", "email") == [("1", "csv@x.org")]
     said = str(ticks)
     assert "sftp://ann@127.0.0.1:1 does not answer" in said

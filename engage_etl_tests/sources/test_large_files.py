@@ -99,15 +99,17 @@ def test_a_whole_import_from_s3(s3_drops: Drops, bucket: Bucket, importing: Impo
     bucket.put("in/contacts.csv")
     [ended] = run_all(s3_drops, importing, s3_drops.take())
     assert (ended.status, ended.created) == ("applied", 1)
-    assert bucket.keys() == [f"in/done/crm/{ended.import_id}/contacts.csv"]
+    assert bucket.list_keys() == [f"in/done/crm/{ended.import_id}/contacts.csv"]
 
 
-def test_a_stage_that_is_run_again_does_not_ask_the_source(s3_drops: Drops, bucket: Bucket, importing: Importing) -> None:
+def test_a_stage_that_is_run_again_does_not_ask_the_source(
+    s3_drops: Drops, bucket: Bucket, importing: Importing
+) -> None:
     bucket.put("in/contacts.csv")
     [entry] = s3_drops.take()
     with import_stage(s3_drops.store, entry.import_id):
         first = archive_raw_file(s3_drops.store, entry.import_id)
-    for key in bucket.keys():
+    for key in bucket.list_keys():
         bucket.client.delete_object(Bucket=bucket.name, Key=key)
     with import_stage(s3_drops.store, entry.import_id):
         assert archive_raw_file(s3_drops.store, entry.import_id) == first
@@ -132,7 +134,9 @@ def test_a_connection_that_breaks_is_tried_again(
     assert record.sha256 == hashlib.sha256(bucket.get(f"in/.claimed/{entry.import_id}/contacts.csv")).hexdigest()
 
 
-def test_a_source_that_is_silent_leaves_the_import_as_it_is(s3_drops: Drops, bucket: Bucket, importing: Importing, s3_settings: Settings) -> None:
+def test_a_source_that_is_silent_leaves_the_import_as_it_is(
+    s3_drops: Drops, bucket: Bucket, importing: Importing, s3_settings: Settings
+) -> None:
     bucket.put("in/contacts.csv")
     [entry] = s3_drops.take()
     silent = s3_settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1", "remote_timeout": 1})

@@ -44,18 +44,26 @@ def test_r40_an_object_is_registered_and_moved_aside_at_the_first_look(s3_drops:
     assert entry.source_path == f"s3://{bucket.name}/in/contacts.csv"
     assert (entry.file, entry.is_claimed, entry.status) == ("contacts.csv", True, "received")
     assert entry.modified_at is not None and entry.modified_at.timestamp() == 1_700_000_000
-    assert bucket.keys() == [claimed_key(entry)]
+    assert bucket.list_keys() == [claimed_key(entry)]
     assert bucket.get(claimed_key(entry)) == b"x"
     assert s3_drops.take() == []
     assert s3_drops.complaints == []
 
 
 def test_what_is_no_arrival(s3_drops: Drops, bucket: Bucket) -> None:
-    kept = ["in/", "in/.hidden.csv", "in/.claimed/old/a.csv", "in/done/crm/x/a.csv", "in/sub/a.csv", "in2/a.csv", "a.csv"]
+    kept = [
+        "in/",
+        "in/.hidden.csv",
+        "in/.claimed/old/a.csv",
+        "in/done/crm/x/a.csv",
+        "in/sub/a.csv",
+        "in2/a.csv",
+        "a.csv",
+    ]
     for key in kept:
         bucket.put(key)
     assert s3_drops.take() == []
-    assert bucket.keys() == sorted(kept)
+    assert bucket.list_keys() == sorted(kept)
 
 
 def test_only_what_fits_the_pattern(s3_drops: Drops, bucket: Bucket) -> None:
@@ -65,15 +73,17 @@ def test_only_what_fits_the_pattern(s3_drops: Drops, bucket: Bucket) -> None:
     assert [entry.file for entry in s3_drops.take()] == ["a.csv"]
 
 
-@pytest.mark.parametrize("name", ["Kündigungen 2024 (neu).csv", "50% + #1?.csv", "a&b=c.csv", " x .csv", "a\\b.csv", "a\nb"])
+@pytest.mark.parametrize(
+    "name", ["Kündigungen 2024 (neu).csv", "50% + #1?.csv", "a&b=c.csv", " x .csv", "a\\b.csv", "a\nb"]
+)
 def test_names_of_every_kind(s3_drops: Drops, bucket: Bucket, name: str) -> None:
     bucket.put(f"in/{name}", "x")
     [entry] = s3_drops.take()
     assert entry.file == name
-    assert bucket.keys() == [claimed_key(entry)]
+    assert bucket.list_keys() == [claimed_key(entry)]
     s3_drops.end(entry, "applied")
     settle_file(s3_drops.store, entry.import_id)
-    assert bucket.keys() == [f"in/done/crm/{entry.import_id}/{name}"]
+    assert bucket.list_keys() == [f"in/done/crm/{entry.import_id}/{name}"]
 
 
 def test_a_name_that_no_file_can_have_here_is_named_and_left(s3_drops: Drops, bucket: Bucket) -> None:
@@ -103,7 +113,7 @@ def test_the_whole_bucket_as_a_source(s3_drops: Drops, bucket: Bucket) -> None:
     bucket.put("a.csv")
     whole = Drops(s3_drops.store, f"s3://{bucket.name}")
     [entry] = whole.take()
-    assert bucket.keys() == [f".claimed/{entry.import_id}/a.csv"]
+    assert bucket.list_keys() == [f".claimed/{entry.import_id}/a.csv"]
 
 
 @pytest.mark.parametrize(("status", "folder"), [("applied", "done"), ("failed", "failed")])
@@ -114,7 +124,7 @@ def test_r40_the_object_ends_below_its_source(s3_drops: Drops, bucket: Bucket, s
     for _ in range(2):
         settled = settle_file(s3_drops.store, entry.import_id)
         assert str(settled) == f"s3://{bucket.name}/in/{folder}/crm/{entry.import_id}/contacts.csv"
-        assert bucket.keys() == [f"in/{folder}/crm/{entry.import_id}/contacts.csv"]
+        assert bucket.list_keys() == [f"in/{folder}/crm/{entry.import_id}/contacts.csv"]
     assert s3_drops.entry(entry.import_id).settled_path == str(settled)
     assert s3_drops.take() == []
 
@@ -125,7 +135,7 @@ def test_r40_a_failed_import_that_is_applied_later_goes_on_to_done(s3_drops: Dro
     for status in ("failed", "applied"):
         s3_drops.end(entry, status)
         settle_file(s3_drops.store, entry.import_id)
-    assert bucket.keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]
+    assert bucket.list_keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]
 
 
 def test_r40_killed_between_the_copy_to_done_and_the_deletion(s3_drops: Drops, bucket: Bucket) -> None:
@@ -135,7 +145,7 @@ def test_r40_killed_between_the_copy_to_done_and_the_deletion(s3_drops: Drops, b
     bucket.put(f"in/done/crm/{entry.import_id}/contacts.csv", "x")
     settle_ended(s3_drops.store, s3_drops.complaints.append)
     assert s3_drops.complaints == []
-    assert bucket.keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]
+    assert bucket.list_keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]
 
 
 def copy(bucket: Bucket, entry: Import) -> None:
@@ -153,7 +163,7 @@ def test_r40_killed_between_the_steps_of_a_claim(s3_drops: Drops, bucket: Bucket
         bucket.client.delete_object(Bucket=bucket.name, Key="in/contacts.csv")
     assert s3_drops.take() == []
     assert s3_drops.registered() == [replace(entry, is_claimed=True)]
-    assert bucket.keys() == [claimed_key(entry)]
+    assert bucket.list_keys() == [claimed_key(entry)]
 
 
 @pytest.mark.parametrize("content", ["second", "x"])
@@ -168,7 +178,7 @@ def test_r40_killed_after_the_copy_and_the_same_name_dropped_again(
     bucket.put("in/contacts.csv", content)
     [second] = s3_drops.take()
     assert second.import_id != entry.import_id
-    assert bucket.keys() == sorted([claimed_key(entry), claimed_key(second)])
+    assert bucket.list_keys() == sorted([claimed_key(entry), claimed_key(second)])
     assert (bucket.get(claimed_key(entry)), bucket.get(claimed_key(second))) == (b"x", content.encode())
 
 
@@ -208,10 +218,10 @@ def test_r40_what_may_not_be_deleted_is_not_imported_and_not_copied_again(
             s3_drops.look()
             assert any("AccessDenied" in complaint for complaint in s3_drops.complaints)
         assert [entry.is_claimed for entry in s3_drops.registered()] == [False, False]
-        assert len(bucket.keys()) == 4
+        assert len(bucket.list_keys()) == 4
     assert s3_drops.take() == []
     assert [entry.is_claimed for entry in s3_drops.registered()] == [True, True]
-    assert bucket.keys() == sorted(claimed_key(entry) for entry in s3_drops.registered())
+    assert bucket.list_keys() == sorted(claimed_key(entry) for entry in s3_drops.registered())
 
 
 def test_an_object_too_large_for_one_request_is_copied_in_parts(
@@ -223,7 +233,7 @@ def test_an_object_too_large_for_one_request_is_copied_in_parts(
     content = b"".join(hashlib.sha256(bytes([number])).digest() * 32768 for number in range(12))
     bucket.put("in/contacts.csv", content)
     [entry] = s3_drops.take()
-    assert bucket.keys() == [claimed_key(entry)]
+    assert bucket.list_keys() == [claimed_key(entry)]
     assert bucket.get(claimed_key(entry)) == content
 
 
@@ -233,7 +243,7 @@ NAMES = [f"{number:02d}.csv" for number in range(30)]
 def take_until_all_are_gone(drops: Drops, bucket: Bucket) -> None:
     """What a daemon does, again and again."""
     with open_store(drops.store.settings) as store:
-        while any(key.count("/") == 1 for key in bucket.keys()):
+        while any(key.count("/") == 1 for key in bucket.list_keys()):
             take_arrivals(store, [drops.automation], {})
 
 
@@ -255,7 +265,7 @@ def test_r40_two_daemons_never_take_an_object_twice(
     entries = s3_drops.registered()
     assert sorted(entry.file for entry in entries) == NAMES
     assert all(entry.is_claimed for entry in entries)
-    assert bucket.keys() == sorted(claimed_key(entry) for entry in entries)
+    assert bucket.list_keys() == sorted(claimed_key(entry) for entry in entries)
 
 
 def test_a_source_whose_bucket_lacks_does_not_stop_the_others(s3_drops: Drops, bucket: Bucket) -> None:
@@ -294,4 +304,4 @@ def test_put_away_waits_for_a_source_that_does_not_answer(s3_drops: Drops, bucke
     settle_ended(replace(s3_drops.store, settings=silent), s3_drops.complaints.append)
     assert "does not answer" in " ".join(s3_drops.complaints)
     settle_ended(s3_drops.store, s3_drops.complaints.append)
-    assert bucket.keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]
+    assert bucket.list_keys() == [f"in/done/crm/{entry.import_id}/contacts.csv"]

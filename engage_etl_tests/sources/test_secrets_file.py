@@ -58,7 +58,9 @@ def test_others_may_not_read_it(file: Path, mode: int) -> None:
         (f"pgp:\n  passphrase: {SECRET}\xff".encode("latin-1"), "is no UTF-8"),
     ],
 )
-def test_a_file_that_is_wrong_gets_a_sentence_without_what_is_in_it(file: Path, text: str | bytes, expected: str) -> None:
+def test_a_file_that_is_wrong_gets_a_sentence_without_what_is_in_it(
+    file: Path, text: str | bytes, expected: str
+) -> None:
     with pytest.raises(SecretsUnusable) as raised:
         secrets_of(settings_with(file, text), "pgp")
     assert expected in str(raised.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -189,7 +190,9 @@ def test_another_key_is_not_let_in(sftp_drops: Drops, sftp: SftpServer) -> None:
 
 
 def test_the_key_is_missing_or_nonsense(sftp_drops: Drops, tmp_path: Path) -> None:
-    assert "there is no private key; name its file in ENGAGE_SFTP_PRIVATE_KEY" in listing(sftp_drops, sftp_private_key=None)
+    assert "there is no private key; name its file in ENGAGE_SFTP_PRIVATE_KEY" in listing(
+        sftp_drops, sftp_private_key=None
+    )
     assert "cannot be read (No such file" in listing(sftp_drops, sftp_private_key=tmp_path / "lacks")
     (tmp_path / "key").write_text("nonsense")
     assert "cannot be used" in listing(sftp_drops, sftp_private_key=tmp_path / "key")
@@ -198,10 +201,12 @@ def test_the_key_is_missing_or_nonsense(sftp_drops: Drops, tmp_path: Path) -> No
 def test_a_key_with_a_passphrase(sftp_drops: Drops, sftp: SftpServer, tmp_path: Path) -> None:
     """From the secrets file, which names the server; a wrong one is told and not shown."""
     key = sftp.key
-    os.system(f"ssh-keygen -q -p -P '' -N '{SECRET}' -f '{key}'")  # noqa: S605 - as people do
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", SECRET, "-f", str(key)], check=True)
     secrets = tmp_path / "secrets.yaml"
     for passphrase, expected in ((SECRET, "[]"), ("wrong", "cannot be used"), (None, "has a passphrase")):
-        secrets.write_text(f"{sftp.address}:\n  private-key: {key}\n" + (f"  passphrase: {passphrase}\n" if passphrase else ""))
+        secrets.write_text(
+            f"{sftp.address}:\n  private-key: {key}\n" + (f"  passphrase: {passphrase}\n" if passphrase else "")
+        )
         secrets.chmod(0o600)
         said = listing(sftp_drops, secrets_file=secrets, sftp_private_key=None)
         assert expected in said
