@@ -41,21 +41,24 @@ PATIENCE = 4.5
 """Seconds that a tick waits for a file to arrive: the daemon begins one every five seconds at best."""
 
 
-def look_once(context: SensorEvaluationContext, store: Store, patience: float = PATIENCE) -> SensorResult:
+def look_once(
+    context: SensorEvaluationContext, store: Store, patience: float = PATIENCE, now: float | None = None
+) -> SensorResult:
     """One look; what is left alone or waits stands in the skip reason, or in the log of a look that asks for runs.
 
-    patience: seconds that it goes on while there is nothing to do, so that a file that arrives is seen at once.
+    patience: seconds that it goes on while there is nothing to do, so that a file that arrives is seen at once;
+    now: seconds since the epoch, by which sources elsewhere rest.
     """
-    until = time.monotonic() + patience
+    until, moment = time.monotonic() + patience, time.time() if now is None else now
     automations, errors = load_automations(store.settings.automations_file, store.settings.root)
     complaints = [str(error) for error in errors]
     _make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
     seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
-    with Sources(store.settings, given_up(before.rests, time.time())) as sources:
+    with Sources(store.settings, given_up(before.rests, moment)) as sources:
         settle_ended(store, complaints.append, sources)
-        elsewhere = look_elsewhere(store, automations, before, sources)
+        elsewhere = look_elsewhere(store, automations, before, sources, moment)
         here = [automation for automation in automations if isinstance(automation.source, Path)]
         seen = _take_settled(store, here, seen, refused.append, sources)
         due = due_runs(store, context.instance)

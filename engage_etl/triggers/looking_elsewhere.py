@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -36,12 +35,13 @@ class Elsewhere:
     complaints: list[str] = field(default_factory=list)
 
 
-def look_elsewhere(store: Store, automations: Sequence[Automation], before: Elsewhere, sources: Sources) -> Elsewhere:
+def look_elsewhere(
+    store: Store, automations: Sequence[Automation], before: Elsewhere, sources: Sources, now: float
+) -> Elsewhere:
     """Take what has arrived at the sources that do not rest.
 
-    sources: those that did not answer and rest are given up already.
+    sources: those that did not answer and rest are given up already; now: seconds since the epoch.
     """
-    now = time.time()
     elsewhere = [one for one in automations if isinstance(one.source, RemoteLocation) and one.is_active]
     asked = [one for one in elsewhere if _until(one, before.rests) <= now]
     resting = tuple(f"{one.source}/" for one in elsewhere if one not in asked)
@@ -49,13 +49,13 @@ def look_elsewhere(store: Store, automations: Sequence[Automation], before: Else
     complaints: list[str] = []
     taken: list[str] = []
     if asked:
-        taken, found = take_arrivals(store, asked, before.seen, complain=complaints.append, sources=sources)
+        taken, found = take_arrivals(store, asked, before.seen, now, complaints.append, sources)
         seen |= {place: state for place, state in found.items() if is_remote(place)}
     elif elsewhere:
         complaints = before.complaints
     # While files come, more may wait.
     interval = 0.0 if taken else store.settings.remote_interval
-    rests = _rests(asked, before.rests, sources, interval)
+    rests = _rests(asked, before.rests, sources, now, interval)
     silent = [rest.why for rest in rests.values() if rest.why]
     return Elsewhere(seen, rests, list(dict.fromkeys([*complaints, *silent])))
 
@@ -66,10 +66,9 @@ def given_up(rests: Mapping[str, Rest], now: float) -> dict[str, str]:
 
 
 def _rests(
-    asked: Sequence[Automation], before: Mapping[str, Rest], sources: Sources, interval: float
+    asked: Sequence[Automation], before: Mapping[str, Rest], sources: Sources, now: float, interval: float
 ) -> dict[str, Rest]:
     """The rests after a look. interval: seconds."""
-    now = time.time()
     rests = {address: rest for address, rest in before.items() if rest.until > now}
     addresses = {one.source.address for one in asked if isinstance(one.source, RemoteLocation)}
     rests |= dict.fromkeys(addresses, Rest(now + interval))

@@ -51,6 +51,7 @@ def bucket(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("ENGAGE_SECRETS_FILE", str(secrets))
         monkeypatch.setenv("ENGAGE_S3_ENDPOINT_URL", made.endpoint)
         monkeypatch.setenv("ENGAGE_REMOTE_INTERVAL", "1")
+        settings.root.mkdir(parents=True, exist_ok=True)
         settings.automations_file.write_text(AUTOMATIONS.format(bucket=made.name))
         yield made
 

@@ -73,9 +73,7 @@ def test_only_what_fits_the_pattern(s3_drops: Drops, bucket: Bucket) -> None:
     assert [entry.file for entry in s3_drops.take()] == ["a.csv"]
 
 
-@pytest.mark.parametrize(
-    "name", ["Kündigungen 2024 (neu).csv", "50% + #1?.csv", "a&b=c.csv", " x .csv", "a\\b.csv", "a\nb"]
-)
+@pytest.mark.parametrize("name", ["Kündigungen 2024 (neu).csv", "50% + #1?.csv", "a&b=c.csv", " x .csv", "a\\b.csv"])
 def test_names_of_every_kind(s3_drops: Drops, bucket: Bucket, name: str) -> None:
     bucket.put(f"in/{name}", "x")
     [entry] = s3_drops.take()
