@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         description="Seconds between two looks at an S3 or SFTP source; one that did not answer rests for 60.",
     )
     remote_timeout: float = Field(
-        10.0, gt=0, le=20, description="Seconds to wait for an answer of an S3 or SFTP source, each time."
+        10.0, gt=0, le=15, description="Seconds to wait for an answer of an S3 or SFTP source, each time."
     )
     secrets_file: Path | None = Field(
         None, description="YAML file with secrets by source, readable by its owner only; see [sources](sources.md)."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-from engage_etl.errors import SecretsUnusable, SourceUnavailable
+from engage_etl.errors import SecretsUnusable, SourceRefused, SourceUnavailable
 from engage_etl.settings import Settings
 from engage_etl.sources.local import LocalFiles
 from engage_etl.sources.secrets import secrets_of
@@ -20,11 +21,14 @@ from engage_etl.vocabulary.locations import Location, RemoteLocation
 class Sources:
     """Opens storages where they are needed, and closes them all at the end.
 
-    given_up: sentences by address; these are not asked.
+    given_up: sentences by address; these are not asked; patience: seconds after which none elsewhere is asked any more.
     """
 
-    def __init__(self, settings: Settings, given_up: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, given_up: Mapping[str, str] | None = None, patience: float | None = None
+    ) -> None:
         self.given_up: dict[str, str] = dict(given_up or {})
+        self._until = None if patience is None else time.monotonic() + patience
         self._settings = settings
         self._opened: dict[str, Storage[Any]] = {}
         self._lock = Lock()
@@ -43,11 +47,14 @@ class Sources:
 
         Raises:
             SourceUnavailable: it does not answer, now or when it was asked before.
+            SourceRefused: too much time has gone already.
         """
         if isinstance(location, Path):
             return LocalFiles()
         if location.address in self.given_up:
             raise SourceUnavailable(self.given_up[location.address])
+        if self._until is not None and time.monotonic() >= self._until:
+            raise SourceRefused(f"{location.address} has to wait, as other sources took long; it is asked again soon.")
         if location.address not in self._opened:
             opened = self._open(location)
             with self._lock:

@@ -25,6 +25,7 @@ PART = 256 * 1024**2
 _PARTS_AT_ONCE = 8
 _SECOND = 1_000_000_000
 _GONE = ("404", "NoSuchKey", "412", "PreconditionFailed")
+_LATER = ("500", "503", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown")
 _NO_ENTRY = (
     "403", "AccessDenied", "AllAccessDisabled", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken",
     "SignatureDoesNotMatch",
@@ -58,13 +59,14 @@ class S3Files:
             config_kwargs={
                 "connect_timeout": settings.remote_timeout,
                 "read_timeout": settings.remote_timeout,
-                "retries": {"max_attempts": 1},
+                # Whoever asks knows whether to ask again.
+                "retries": {"total_max_attempts": 1},
             },
             # Instances and listings that are kept would outlive secrets and files that change.
             skip_instance_cache=True,
             use_listings_cache=False,
         )
-        self._files.retries = 2
+        self._files.retries = 1
 
     def list_files(self, folder: RemoteLocation) -> list[tuple[str, FileState]]:
         """The objects directly below a prefix, page by page."""
@@ -181,10 +183,10 @@ class S3Files:
             return SourceRefused(
                 f"{self._address} refuses access ({code}); check the keys, and that they may list, read, write and delete."
             )
-        if code is not None:
+        if code is not None and code not in _LATER:
             return SourceRefused(f"{self._address} answers with an error ({code}); it is asked again later.")
         return SourceUnavailable(
-            f"{self._address} does not answer ({type(error).__name__}); check the endpoint and the network."
+            f"{self._address} does not answer ({code or type(error).__name__}); check the endpoint and the network."
         )
 
 

@@ -205,8 +205,10 @@ class SftpFiles:
     def _private_key(self, path: Path, passphrase: str | None) -> paramiko.PKey:
         import paramiko
 
+        # Bytes, whatever paramiko says that it takes: cryptography, to which it goes, knows nothing else.
+        secret: Any = passphrase.encode() if passphrase is not None else None
         try:
-            return paramiko.PKey.from_path(str(path), passphrase)
+            return paramiko.PKey.from_path(str(path), secret)
         except OSError as error:
             problem = f"cannot be read ({error.strerror})"
         except (paramiko.PasswordRequiredException, TypeError):

@@ -13,7 +13,7 @@ from engage_etl.vocabulary.locations import Location, RemoteLocation
 Listed = list[tuple[str, FileState]] | SourceUnavailable | OSError
 """Names and states of the files of a source, or why it cannot be listed."""
 
-_LONGEST = 20.0
+_LONGEST = 15.0
 """Seconds that all sources together may take to be listed; a tick has 60."""
 _AT_ONCE = 16
 

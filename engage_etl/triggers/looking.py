@@ -37,6 +37,8 @@ _LONGEST_WAIT = 5.0
 """Seconds that a tick waits for a file to be whole; Dagster ends it after 60."""
 _WRITING = 1.0
 """Seconds between two looks at files that are being written."""
+_PATIENCE_ELSEWHERE = 25.0
+"""Seconds after which a tick asks no other source elsewhere; the one asked last may still take its time."""
 PATIENCE = 4.5
 """Seconds that a tick waits for a file to arrive: the daemon begins one every five seconds at best."""
 
@@ -56,7 +58,7 @@ def look_once(
     end_dead_runs(context.instance)
     seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
-    with Sources(store.settings, given_up(before.rests, moment)) as sources:
+    with Sources(store.settings, given_up(before.rests, moment), _PATIENCE_ELSEWHERE) as sources:
         settle_ended(store, complaints.append, sources)
         elsewhere = look_elsewhere(store, automations, before, sources, moment)
         here = [automation for automation in automations if isinstance(automation.source, Path)]

@@ -14,7 +14,7 @@ from engage_etl.settings import Settings
 from engage_etl.sources.opening import Sources
 from engage_etl.sources.s3 import S3Files
 from engage_etl.store.engine import Store
-from engage_etl.triggers import listing
+from engage_etl.triggers import listing, looking
 from engage_etl.triggers.looking import look_once
 from engage_etl.vocabulary.locations import RemoteLocation
 from engage_etl_tests.sources.services import Bucket
@@ -54,7 +54,7 @@ class Ticks(Sensor):
 def sensor(store: Store, s3_settings: Settings, bucket: Bucket, instance: dg.DagsterInstance, tmp_path: Path) -> Ticks:
     key = tmp_path / "key"
     key.write_text("no key")
-    settings = s3_settings.model_copy(update={"sftp_private_key": key, "remote_timeout": 1.0})
+    settings = s3_settings.model_copy(update={"sftp_private_key": key})
     settings.root.mkdir(parents=True, exist_ok=True)
     settings.automations_file.write_text(AUTOMATIONS.format(bucket=bucket.name))
     return Ticks(replace(store, settings=settings), instance)
@@ -112,6 +112,19 @@ def test_a_source_is_left_in_peace_between_two_looks(
     assert files(sensor.tick()) == ["far.csv"]
     sensor.tick()
     assert len(listings) == 3, "while files come, more may wait"
+
+
+def test_a_tick_that_has_lasted_long_asks_no_other_source(
+    sensor: Ticks, bucket: Bucket, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("in/far.csv")
+    (settings.drop_dir / "crm").mkdir(parents=True)
+    (settings.drop_dir / "crm" / "near.csv").write_text("user.Email\na@x.org\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(looking, "_PATIENCE_ELSEWHERE", 0.0)
+        assert files(sensor.tick()) == ["near.csv"]
+    sensor.now += sensor.store.settings.remote_interval
+    assert "far.csv" in files(sensor.tick())
 
 
 def test_a_cursor_of_an_older_version_is_as_good_as_none(sensor: Ticks, bucket: Bucket) -> None:

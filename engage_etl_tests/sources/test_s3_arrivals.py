@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -280,6 +281,16 @@ def test_a_service_that_does_not_answer_gets_a_sentence(s3_drops: Drops) -> None
     settings = s3_drops.store.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1", "remote_timeout": 1})
     s3_drops.store = replace(s3_drops.store, settings=settings)
     assert s3_drops.take() == []
+    [complaint] = s3_drops.complaints
+    assert complaint.startswith(f"{s3_drops.source.address} does not answer (")
+
+
+def test_a_service_that_accepts_and_says_nothing_gets_a_sentence(s3_drops: Drops) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        settings = s3_drops.store.settings.model_copy(update={"s3_endpoint_url": endpoint, "remote_timeout": 0.2})
+        s3_drops.store = replace(s3_drops.store, settings=settings)
+        assert s3_drops.take() == []
     [complaint] = s3_drops.complaints
     assert complaint.startswith(f"{s3_drops.source.address} does not answer (")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import socket
 import subprocess
 import threading
 from dataclasses import replace
@@ -229,6 +230,14 @@ def test_a_server_that_does_not_answer_does_not_stop_the_others(sftp_drops: Drop
     assert set(complaints) == {
         f"{other.source.address} does not answer (NoValidConnectionsError); check host, port and network."
     }
+
+
+def test_a_server_that_accepts_and_says_nothing_gets_a_sentence(sftp_drops: Drops) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        user, port = getpass.getuser(), mute.getsockname()[1]
+        other = Drops(sftp_drops.store, f"sftp://{user}@127.0.0.1:{port}/in")
+        said = listing(other, remote_timeout=0.2)
+    assert said == f"{other.source.address} does not answer (SSHException); check host, port and network."
 
 
 def test_a_server_that_goes_away_while_it_is_asked(sftp_drops: Drops, sftp: SftpServer) -> None:

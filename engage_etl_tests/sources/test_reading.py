@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import zipfile
@@ -21,7 +22,7 @@ from engage_etl.store.imports import Import
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.forking import Forking, forking
 from engage_etl_tests.sources.dropping import OPTIONS, Drops
-from engage_etl_tests.sources.services import Bucket, SftpServer
+from engage_etl_tests.sources.services import Bucket, SftpServer, keyring
 
 MEBIBYTE = 1024 * 1024
 HEADER = b"user.Identifier,user.Email\n"
@@ -100,6 +101,17 @@ def test_a_whole_import_from_s3(s3_drops: Drops, bucket: Bucket, importing: Impo
     [ended] = run_all(s3_drops, importing, s3_drops.take())
     assert (ended.status, ended.created) == ("applied", 1)
     assert bucket.list_keys() == [f"in/done/crm/{ended.import_id}/contacts.csv"]
+
+
+def test_an_encrypted_object(s3_drops: Drops, bucket: Bucket, importing: Importing) -> None:
+    with keyring("import@example.org") as key:
+        encrypted = key.encrypt(gzip.compress(HEADER + b"1,a@x.org\n"))
+        bucket.put("in/contacts.csv.gz.gpg", encrypted)
+        settings = s3_drops.store.settings.model_copy(update={"gnupg_home": key.home})
+        s3_drops.store = replace(s3_drops.store, settings=settings)
+        [ended] = run_all(s3_drops, importing, s3_drops.take())
+    assert (ended.status, ended.created) == ("applied", 1)
+    assert bucket.get(f"in/done/crm/{ended.import_id}/contacts.csv.gz.gpg") == encrypted
 
 
 def test_a_stage_that_is_run_again_does_not_ask_the_source(
