@@ -63,11 +63,11 @@ def look_once(
         elsewhere = look_elsewhere(store, automations, before, sources, moment)
         here = [automation for automation in automations if isinstance(automation.source, Path)]
         seen = _take_settled(store, here, seen, refused.append, sources)
-        due = due_runs(store, context.instance)
+        due = due_runs(store, context.instance, sources.given_up)
         # What cannot be taken would be seen to arrive again at once.
         while not due and not refused and _is_worth_a_look(here, seen, until):
             seen = _take_settled(store, here, seen, refused.append, sources)
-            due = due_runs(store, context.instance)
+            due = due_runs(store, context.instance, sources.given_up)
     complaints += [*refused, *elsewhere.complaints]
     reasons = [*dict.fromkeys(complaints), *_waiting(seen | elsewhere.seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -26,6 +26,7 @@ from engage_etl.store.imports import (
     update_import,
 )
 from engage_etl.triggers.runs import runs_by_import
+from engage_etl.vocabulary.locations import RemoteLocation
 from engage_etl.vocabulary.outcomes import Status
 
 _ENDED = (Status.APPLIED, Status.FAILED, Status.STOPPED)
@@ -46,13 +47,15 @@ class DueRun:
         return f"{self.entry.import_id}/{self.attempt}"
 
 
-def due_runs(store: Store, instance: dg.DagsterInstance) -> list[DueRun]:
+def due_runs(store: Store, instance: dg.DagsterInstance, silent: Collection[str] = ()) -> list[DueRun]:
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
     A first run is asked for at once, and stands in Dagster's queue in the order of arrival. Another one, after a run that
     died or came too early, is asked for when it is the import's turn (R40).
 
     An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
+
+    silent: addresses of sources that do not answer; a run that has to read from them would use up an attempt.
     """
     with store.engine.connect() as connection:
         dropped = [
@@ -63,6 +66,7 @@ def due_runs(store: Store, instance: dg.DagsterInstance) -> list[DueRun]:
         waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
         waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
+    waiting = [entry for entry in waiting if not _lies_at(silent, entry)]
     found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=arrival))
     return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
 
@@ -91,6 +95,11 @@ def settle_ended(store: Store, complain: Callable[[str], None], sources: Sources
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
             if isinstance(error, SourceUnavailable) and not isinstance(error, SourceRefused):
                 sources.give_up(entry.arrived_path, error)
+
+
+def _lies_at(addresses: Collection[str], entry: Import) -> bool:
+    place = entry.arrived_path
+    return isinstance(place, RemoteLocation) and place.address in addresses
 
 
 def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun]) -> DueRun | None:

@@ -14,12 +14,12 @@ from engage_etl.settings import Settings
 from engage_etl.sources.opening import Sources
 from engage_etl.sources.s3 import S3Files
 from engage_etl.store.engine import Store
-from engage_etl.triggers import listing, looking
+from engage_etl.triggers import listing, looking, looking_elsewhere
 from engage_etl.triggers.looking import look_once
 from engage_etl.vocabulary.locations import RemoteLocation
 from engage_etl_tests.sources.services import Bucket
 from engage_etl_tests.triggers.conftest import dagster_settings, instance
-from engage_etl_tests.triggers.dropping import Sensor
+from engage_etl_tests.triggers.dropping import Sensor, add_run
 
 __all__ = ["dagster_settings", "instance"]
 
@@ -125,6 +125,22 @@ def test_a_tick_that_has_lasted_long_asks_no_other_source(
         assert files(sensor.tick()) == ["near.csv"]
     sensor.now += sensor.store.settings.remote_interval
     assert "far.csv" in files(sensor.tick())
+
+
+def test_r40_an_outage_of_the_source_uses_up_no_attempts(sensor: Ticks, bucket: Bucket) -> None:
+    bucket.put("in/far.csv")
+    [first] = sensor.tick().run_requests or []
+    answers = sensor.store
+    silent = answers.settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"})
+    add_run(sensor.instance, dg.DagsterRunStatus.FAILURE, import_id=first.partition_key)
+    sensor.store = replace(answers, settings=silent)
+    for _ in range(5):
+        sensor.now += answers.settings.remote_interval
+        assert files(sensor.tick()) == []
+    sensor.store = answers
+    sensor.now += looking_elsewhere.AFTER_SILENCE
+    [second] = sensor.tick().run_requests or []
+    assert second.run_key == f"{first.partition_key}/2"
 
 
 def test_a_cursor_of_an_older_version_is_as_good_as_none(sensor: Ticks, bucket: Bucket) -> None:
