@@ -35,8 +35,9 @@ ARGS :=
 bench: $(READY) ## measure imports beside other programs, see benchmarks/README.md
 	$(BIN)/python -m benchmarks --rows $(SIZES) $(ARGS)
 
-docs: $(READY) ## write the pages of docs/ that are made from the code
+docs: $(READY) ## write the pages of docs/ that are made from the code, and the site in artefacts/site
 	$(BIN)/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 lock: $(READY) ## pin all versions anew in requirements.lock, from the ranges in pyproject.toml
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

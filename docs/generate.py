@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from command_reference import command_sections
 
 from engage_etl.settings import Settings
 from engage_etl.store.tuning import ADVICE, GIB, SESSION, Advice, Bound
+from engage_etl.triggers.automation_schema import EXPECTED, PARAMETERS, automation_schema, automations_schema
 from engage_etl.validated_rows.value_rules import CUSTOM_EXPECTED
 from engage_etl.vocabulary.attributes import ATTRIBUTES, LONGEST_CUSTOM_NAME, Attribute, CustomType
 
@@ -18,6 +23,10 @@ def pages() -> dict[Path, str]:
     """The generated pages by their path."""
     return {
         HERE / "attributes.md": attributes_page(),
+        HERE / "automation-keys.md": automation_keys_page(),
+        HERE / "automations.schema.json": json.dumps(automations_schema(), indent=2, ensure_ascii=False) + "\n",
+        HERE / "commands.md": commands_page(),
+        HERE / "decisions" / "index.md": decisions_page(),
         HERE / "server-settings.md": server_settings_page(),
         HERE / "settings.md": settings_page(),
     }
@@ -61,6 +70,53 @@ def attributes_page() -> str:
         "case. To find out whose an address is, e-mail addresses compare regardless of case, and mobile numbers without a "
         "leading `+`; identifiers always compare exactly.",
     )
+
+
+def commands_page() -> str:
+    """All commands with their arguments and options."""
+    parts: list[str] = []
+    for typed, does, parameters in command_sections():
+        parts += [f"## `{typed}`", does, *([_table(("argument or option", ""), parameters)] if parameters else [])]
+    return _page(
+        "Commands", "What `--help` says, on one page. `--json` prints one JSON document and nothing else.", *parts
+    )
+
+
+def decisions_page() -> str:
+    """The decision records by number, with their titles."""
+    records = sorted(path for path in (HERE / "decisions").glob("[0-9]*.md") if not path.name.startswith("0000"))
+    lines = (f"- [{_title(record)}]({record.name})" for record in records)
+    return _page("Decisions", "What others may wonder about, why it is so, and what was measured.", "\n".join(lines))
+
+
+def _title(page: Path) -> str:
+    return page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+
+
+def automation_keys_page() -> str:
+    """The keys of an automation with their values, defaults and meanings."""
+    schema = automation_schema()
+    keys = dict(schema["properties"])
+    parameters = keys.pop(PARAMETERS)
+    required = schema["required"]
+    header = ("key", "values", "default", "meaning")
+    return _page(
+        "Keys of an automation",
+        "What stands under each `- name:` of [automations.yaml](automations.md). Every value is read as text: "
+        "`true` is not `True`, `007` is not `7`.",
+        _table(header, (_key_row(key, one, is_needed=key in required) for key, one in keys.items())),
+        f"## `{PARAMETERS}`",
+        f"{parameters['description']} Write the value in quotes, so that editors do not take it for a truth value.",
+        _table(header, (_key_row(key, one) for key, one in parameters["properties"].items())),
+    )
+
+
+def _key_row(key: str, schema: dict[str, Any], *, is_needed: bool = False) -> tuple[str, str, str, str]:
+    words = [f"`{word}`" for word in schema.get("enum", ()) if isinstance(word, str)]
+    values = ", ".join(words) or schema.get(EXPECTED, "text").removeprefix("expected ")
+    default = schema.get("default", "")
+    default = str(default).lower() if isinstance(default, bool) else default
+    return f"`{key}`", values, "**needed**" if is_needed else default and f"`{default}`", schema["description"]
 
 
 def settings_page() -> str:

@@ -15,8 +15,9 @@
     │   └── SchemaMismatch         the schema is older or newer than the program
     ├── SourceUnavailable          a place that files come from does not answer, or lets nobody in
     │   └── SourceRefused          it answers, and refuses one thing
-    ├── SecretsUnusable            the secrets file cannot be used
     ├── ImportBusy                 another process works on this import right now
+    ├── SecretsUnusable            the secrets file cannot be used
+    ├── NotificationNotSent        a service did not accept a message about imports (exit code 1)
     ├── ReportMissing              the import has ended, and its report could not be written (exit code 0 if applied)
     └── ImportEnded                the import ends without being applied (exit code 1)
         ├── FileError              the file is refused as a whole; has a code (R22-R27)
@@ -75,7 +76,14 @@ class DataFolderUnusable(StoreError):
 
 
 class StoreUnavailable(StoreError):
-    """The PostgreSQL server does not start or does not answer."""
+    """The PostgreSQL server does not start or does not answer.
+
+    is_passing: whether the connection was lost or could not be made, so that the same may work in a moment.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        self.is_passing = is_passing
+        super().__init__(message)
 
 
 class DiskFull(StoreError):
@@ -108,6 +116,10 @@ class ImportBusy(EngageError):
     def __init__(self, import_id: str) -> None:
         self.import_id = import_id
         super().__init__(f"Import {import_id} is being worked on by another process; wait until that has ended.")
+
+
+class NotificationNotSent(EngageError):
+    """A service did not accept a message about imports, or its address cannot be used; the sentence holds no secret."""
 
 
 class ReportMissing(EngageError):

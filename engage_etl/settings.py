@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
+from engage_etl.vocabulary.outcomes import NOTIFIABLE, Status
+
+
+class LogFormat(StrEnum):
+    """How lines of the log are written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(BaseSettings):
@@ -30,6 +39,12 @@ class Settings(BaseSettings):
     )
     server_start_timeout: float = Field(120.0, gt=0, description="Seconds that the embedded server may take to start.")
     connect_timeout: int = Field(10, gt=0, description="Seconds to wait for the first answer of an external server.")
+    connection_retries: int = Field(
+        6, ge=0, description="How often a stage is tried again after a connection to database or network was lost."
+    )
+    connection_retry_pause: float = Field(
+        1.0, gt=0, le=60, description="Seconds before it is tried again; twice as long each time."
+    )
     lock_wait_limit: float = Field(
         600.0,
         gt=0,
@@ -66,9 +81,6 @@ class Settings(BaseSettings):
     remote_timeout: float = Field(
         10.0, gt=0, le=15, description="Seconds to wait for an answer of an S3 or SFTP source, each time."
     )
-    secrets_file: Path | None = Field(
-        None, description="YAML file with secrets by source, readable by its owner only; see [sources](sources.md)."
-    )
     s3_endpoint_url: str | None = Field(
         None, description="Address of an S3 service other than that of AWS; AWS_ENDPOINT_URL does as well."
     )
@@ -85,10 +97,45 @@ class Settings(BaseSettings):
     pgp_passphrase: SecretStr | None = Field(
         None, description="Passphrase of these keys, unless it is in the secrets file."
     )
+    log_format: LogFormat | None = Field(
+        None,
+        description="Log on standard error, one line per step of an import: text or json. `engage-etl up` logs as text "
+        "unless told otherwise, other commands only if told.",
+    )
+    secrets_file: Path | None = Field(
+        None,
+        description="YAML file with secrets, readable by its owner only; [how it looks](sources.md#the-secrets-file).",
+    )
+    notify: SecretStr | None = Field(
+        None,
+        description="Who is told of imports: addresses for Apprise, separated by white space, as in "
+        "[notifications](notifications.md). A secret; it can stand in the secrets file instead.",
+    )
+    notify_on: str = Field(
+        f"{Status.FAILED} {Status.STOPPED} {Status.WAITING_FOR_APPROVAL}",
+        description=f"Statuses that are told of, separated by white space, of {', '.join(NOTIFIABLE)}.",
+    )
+    web_url: str = Field(
+        "http://127.0.0.1:3000",
+        pattern="^https?://[^\\s]+$",
+        description="Address at which people reach the web UI, for links in notifications.",
+    )
     show_personal_data: bool = Field(
         False,
         description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",
     )
+
+    @field_validator("notify_on")
+    @classmethod
+    def _name_statuses(cls, given: str) -> str:
+        if wrong := [word for word in given.split() if word not in NOTIFIABLE]:
+            raise ValueError(f"{wrong[0]!r} is none of {', '.join(NOTIFIABLE)}")
+        return given
+
+    @property
+    def notified_statuses(self) -> tuple[Status, ...]:
+        """The statuses of imports that people are told of."""
+        return tuple(Status(word) for word in dict.fromkeys(self.notify_on.split()))
 
     @property
     def root(self) -> Path:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from engage_etl.applied_updates.stage import apply_updates
 from engage_etl.errors import BrakeStopped, ImportEnded, ReportMissing, SourceUnavailable
+from engage_etl.logs import logged_step
 from engage_etl.raw_file.settling import settle_file
 from engage_etl.raw_file.stage import forget_plain_text
 from engage_etl.reports.report import report_around, write_report
@@ -20,8 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def import_stage(store: Store, import_id: str) -> Iterator[None]:
+def import_stage(store: Store, import_id: str, step: str = "stage") -> Iterator[None]:
     """Run a stage with the import's lock held; an import that ends here gets its report and its file is put away.
+
+    step: name of the stage, for the log.
 
     Raises:
         ImportBusy: another process works on the import.
@@ -32,7 +35,8 @@ def import_stage(store: Store, import_id: str) -> Iterator[None]:
         find_import(connection, import_id)
     with import_lock(store.engine, import_id):
         try:
-            yield
+            with logged_step(store, import_id, step):
+                yield
         except ImportEnded as ended:
             if not isinstance(ended, BrakeStopped):
                 with store.engine.begin() as connection:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -79,18 +80,25 @@ def _url(sockets: str, database: str) -> str:
     return f"postgresql://{ROLE}@/{database}?host={sockets}"
 
 
-@pytest.fixture
-def settings(server: str, tmp_path: Path) -> Iterator[Settings]:
-    """The settings of an installation with an empty store of its own."""
+@contextmanager
+def own_store(server: str, data_dir: Path) -> Iterator[Settings]:
+    """The settings of an installation with an empty store, copied from the template and dropped at the end."""
     name = sql.Identifier(f"test_{uuid.uuid4().hex[:12]}")
     address = f"host={server} user={ROLE} dbname=postgres"
     with psycopg.connect(address, autocommit=True) as connection:
         # Copying files takes a fifth of the time of writing them to the log.
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
         connection.execute(copy.format(name, sql.Identifier(TEMPLATE)))
-    yield Settings(data_dir=tmp_path / "data", database_url=_url(server, name._obj[0]))
+    yield Settings(data_dir=data_dir, database_url=_url(server, name._obj[0]))
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def settings(server: str, tmp_path: Path) -> Iterator[Settings]:
+    """The settings of an installation with an empty store of its own."""
+    with own_store(server, tmp_path / "data") as own:
+        yield own
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engage_etl.settings import Settings
+from engage_etl.triggers.automation_checks import TAKEN_NAMES
 from engage_etl_tests.cli.commands import environment
 
 LIST_ALL = """
@@ -34,7 +35,7 @@ print(json.dumps({
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
     "housekeeping": sorted(housekeeping),
     "schedules": [schedule.name for schedule in repository.schedule_defs],
-    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt"} & set(sys.modules)),
+    "loaded": sorted({"pandas", "pandera", "pyarrow", "lxml", "dbt", "apprise"} & set(sys.modules)),
 }))
 """
 STAGES = ["applied_updates", "match_plan", "raw_file", "validated_rows"]
@@ -68,7 +69,10 @@ def test_the_four_stages_stand_in_a_line(listed: dict[str, Any]) -> None:
 
 def test_the_dbt_models_come_after_them(listed: dict[str, Any]) -> None:
     models = {name: parents for name, parents in listed["assets"].items() if name not in STAGES}
-    assert models["imports"] == ["applied_updates"]
+    staging = {name for name in models if name.startswith("stg_")}
+    assert [models[name] for name in staging] == [["applied_updates"]] * len(staging)
+    assert models["imports"] == ["stg_imports"]
+    assert all(set(parents) <= models.keys() for name, parents in models.items() if name not in staging)
 
 
 def test_every_stage_has_its_partitions_its_owners_and_what_to_do_when_it_is_red(listed: dict[str, Any]) -> None:
@@ -85,7 +89,7 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "import_contacts": STAGES,
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
     }
-    assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING"}
+    assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
     assert listed["schedules"] == ["housekeeping"]
     assert listed["housekeeping"] == ["analyze_partitioned_tables", "make_partitions_ahead"]
 
@@ -99,3 +103,18 @@ def test_a_wrong_automations_file_does_not_keep_dagster_from_loading(tmp_path: P
     settings.automations_file.write_text("automations: [\n")
     ended = load("import engage_etl.definitions", settings)
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
+def test_no_name_of_ours_is_left_to_the_schedule_of_an_automation(listed: dict[str, Any]) -> None:
+    ours = {*listed["sensors"], *listed["schedules"]}
+    assert ours <= set(TAKEN_NAMES)
+
+
+def test_an_automation_with_a_cron_line_is_a_schedule(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    settings.automations_file.write_text(
+        "automations:\n  - {name: nightly-crm, group: G, source: drop/crm, schedule: '0 2 * * *'}\n"
+    )
+    listed = json.loads(load(LIST_ALL, settings).stdout)
+    assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm"]
+    assert listed["loaded"] == []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,11 +24,11 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module("generate")
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
 
 
 def commands() -> dict[str, Any]:
@@ -98,6 +101,22 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*PAGES, ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "decisions").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_the_site_is_built_with_all_pages_and_links_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """Strict: a page that the navigation lacks, or a link or anchor that leads nowhere, is an error."""
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+    )
+    loaded = {
+        address
+        for page in tmp_path.rglob("*.html")
+        for address in re.findall(r"<(?:script|link|img)[^>]*?(?:src|href)=.?(https?://[^\s>\"]+)", page.read_text())
+    }
+    assert loaded == set()
 
 
 def test_settings_that_are_named_exist() -> None:

@@ -47,7 +47,7 @@ def applied_updates(
                 "changed_fields": counts_table(field_change_counts(applied), "field"),
                 "plan_hash": applied.plan_hash or "",
                 "status": applied.status.value,
-                "report": run.path(run.store.settings.report_dir(run.import_id)),
+                **run.report(),
                 **run.duration(applied.rows),
             }
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from engage_etl.cli.options import AsJson
 from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table, visible
@@ -86,8 +89,24 @@ def _print_contact(contact: dict[str, Any]) -> None:
     console = result_console()
     console.print(table("field", "value", rows=((name, value) for name, value in fields.items() if value is not None)))
     for change in contact.get("history", []):
-        place = f", row {change['row']}" if change["row"] is not None else ""
-        console.print(f"\n{change['at']}  {visible(change['import_id'])}{place}", markup=False)
-        rows = ((field, before, "→", after) for field, (before, after) in change["changes"].items())
-        console.print(table("field", "before", "", "after", rows=rows))
+        console.print()
+        _print_change(console, change)
     console.print()
+
+
+def _print_change(console: Console, change: dict[str, Any]) -> None:
+    """One stop of the time line: when, by which import, what was before and after."""
+    from engage_etl.reports.changes_file import as_text, field_order
+
+    moment = datetime.fromisoformat(change["at"]).astimezone(UTC)
+    place = (
+        f"row {change['row']} of {change['file']}" if change["row"] is not None else f"{change['file']}, without a row"
+    )
+    by = f"automation {change['automation']}" if change["automation"] else "imported by hand"
+    heading = Text.assemble("● ", (f"{moment:%Y-%m-%d %H:%M:%S} UTC", "bold"), f"  {change['outcome']}", style="cyan")
+    console.print(heading)
+    console.print(f"│ {visible(place)}, {by}, group {visible(change['group'] or '')}", markup=False)
+    console.print(f"│ import {visible(change['import_id'])}", markup=False)
+    for field, (before, after) in sorted(change["changes"].items(), key=lambda changed: field_order(changed[0])):
+        shown = (visible(as_text(value)) or "(blank)" for value in (before, after))
+        console.print(f"│   {visible(field)}: {' → '.join(shown)}", markup=False)

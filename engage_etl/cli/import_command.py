@@ -131,8 +131,7 @@ def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
         options = _options(given)
         _demand_files(files)
         entries = _import(files, options, as_json=as_json)
-    codes = {_exit_code(entry, strict=strict) for entry in entries}
-    raise typer.Exit(next(code for code in WORST_FIRST if code in codes))
+    raise typer.Exit(worst_exit_code(entries, strict=strict))
 
 
 def _options(given: dict[str, Any]) -> ImportOptions:
@@ -198,11 +197,12 @@ def _import(files: list[Path], options: ImportOptions, *, as_json: bool) -> list
     with store() as opened:
         with only_results_on_stdout():
             entries = import_by_hand(opened, files, options)
-        _print_results(opened, entries, as_json=as_json)
+        print_results(opened, entries, as_json=as_json)
     return entries
 
 
-def _print_results(store: Store, entries: list[Import], *, as_json: bool) -> None:
+def print_results(store: Store, entries: list[Import], *, as_json: bool) -> None:
+    """Print how imports went: one JSON object, or a list if there are several."""
     from engage_etl.cli.import_summary import print_summary
     from engage_etl.reports.summary import import_summary
 
@@ -214,6 +214,12 @@ def _print_results(store: Store, entries: list[Import], *, as_json: bool) -> Non
         print_summary(store, entry)
     if any(entry.rejected for entry in entries):
         say("Correct the rows in rejected.csv and import that file as it is.")
+
+
+def worst_exit_code(entries: list[Import], *, strict: bool) -> ExitCode:
+    """The exit code of several imports; without one there is nothing to complain of."""
+    codes = {_exit_code(entry, strict=strict) for entry in entries}
+    return next((code for code in WORST_FIRST if code in codes), ExitCode.DONE)
 
 
 def _exit_code(entry: Import, *, strict: bool) -> ExitCode:

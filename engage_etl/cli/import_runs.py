@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
-from engage_etl.store.outages import OUTAGES, outage
+from engage_etl.store.outages import OUTAGES, is_connection_lost, outage
+from engage_etl.store.reconnecting import wait_for_store
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.resources import ReportedProgress
 from engage_etl.triggers.run_import import LOOK_AND_TRY_AGAIN, list_runs, run_imports
@@ -37,32 +39,61 @@ def import_by_hand(store: Store, files: list[Path], options: ImportOptions) -> l
         arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
         ids = [import_id for arrival in arrivals for import_id in arrival]
         entries = [find_import(connection, import_id) for import_id in ids]
-    is_interrupted = False
     with import_progress([entry.file for entry in entries]) as progress:
-        for entry in entries:
-            if is_interrupted:
-                _end(store, entry.import_id)
-            else:
-                is_interrupted = isinstance(_run(store, entry, progress), _Interrupted)
+        run_registered(store, entries, progress)
     with store.engine.connect() as connection:
         return [find_import(connection, import_id) for import_id in ids]
+
+
+def run_registered(store: Store, entries: Sequence[Import], progress: ReportedProgress) -> bool:
+    """Run imports that are registered, one after the other; whether all were begun.
+
+    Ctrl-C ends the import that is being run and those after it.
+    """
+    is_interrupted = False
+    for entry in entries:
+        if is_interrupted:
+            _end(store, entry.import_id)
+        else:
+            is_interrupted = isinstance(_run(store, entry, progress), _Interrupted)
+    return not is_interrupted
 
 
 def _run(store: Store, entry: Import, progress: ReportedProgress) -> ImportEnded | None:
     """Run an import and see to its end; returns what ended it, None if that is its own affair.
 
+    A stage that loses its connection tries again by itself. Here the run is tried again that could not record it.
+
     Raises:
         StoreError: the server went away, or is so full that the end cannot be recorded.
     """
+    tried = 0
+    while True:
+        try:
+            # Ctrl-C within a run is Dagster's, which fails the run; before and after it, ours.
+            with suppress(KeyboardInterrupt):
+                run_imports(store.settings, [entry], progress)
+            return _end(store, entry.import_id)
+        except StoreError as error:
+            stopped = error
+        except OUTAGES as error:
+            stopped = outage(error, store.settings, LOOK_AND_TRY_AGAIN)
+        if not _is_back(store, stopped, tried):
+            return _give_up(store, entry, stopped)
+        tried += 1
+
+
+def _is_back(store: Store, stopped: StoreError, tried: int) -> bool:
+    """Whether what ended a run was a lost connection that is there again."""
+    if not is_connection_lost(stopped):
+        return False
     try:
-        # Ctrl-C within a run is Dagster's, which fails the run; before and after it, ours.
-        with suppress(KeyboardInterrupt):
-            run_imports(store.settings, [entry], progress)
-        return _end(store, entry.import_id)
-    except StoreError as error:
-        stopped = error
-    except OUTAGES as error:
-        stopped = outage(error, store.settings, LOOK_AND_TRY_AGAIN)
+        return wait_for_store(store.settings, tried)
+    except StoreError:
+        return False
+
+
+def _give_up(store: Store, entry: Import, stopped: StoreError) -> ImportEnded:
     ended = _Interrupted(f"{entry.file}: {stopped}")
     try:
         _finish(store, entry.import_id, ended)

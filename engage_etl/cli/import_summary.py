@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.bar import Bar
+from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 
@@ -13,6 +15,14 @@ from engage_etl.store.tables import plan_row
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
 _SENTENCES = 5
+_BAR_WIDTH = 40
+_OUTCOME_COLOURS = {
+    Outcome.CREATED: "green",
+    Outcome.UPDATED: "blue",
+    Outcome.UNCHANGED: "bright_black",
+    Outcome.SKIPPED: "yellow",
+    Outcome.REJECTED: "red",
+}
 _COLOURS = {Status.APPLIED: "green", Status.FAILED: "red", Status.STOPPED: "yellow"}
 
 
@@ -27,9 +37,7 @@ def print_summary(store: Store, entry: Import) -> None:
         console.print(visible(entry.error_message), markup=False)
     for warning in entry.warnings:
         console.print(f"Warning: {visible(warning)}", markup=False)
-    console.print(
-        table("rows", *Outcome, rows=[[f"{entry.rows:,}", *(f"{n:,}" for n in entry.outcome_counts().values())]])
-    )
+    console.print(_outcomes(entry))
     if entry.left_group:
         left = "left" if entry.status is Status.APPLIED else "would leave"
         console.print(f"Not in the file: {entry.left_group:,} {left} the group; their profiles stay.")
@@ -50,6 +58,17 @@ def print_summary(store: Store, entry: Import) -> None:
         console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
     elif entry.status.has_ended:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
+
+
+def _outcomes(entry: Import) -> Table:
+    """A bar per outcome, as long as its share of all rows."""
+    shown = table("outcome", "rows", "", rows=())
+    for name, rows in entry.outcome_counts().items():
+        colour = _OUTCOME_COLOURS[Outcome(name)]
+        bar = Bar(max(1, entry.rows), 0, rows, width=_BAR_WIDTH, color=colour)
+        shown.add_row(Text(name), Text(f"{rows:,}", justify="right"), bar)
+    shown.add_row(Text("in all"), Text(f"{entry.rows:,}", justify="right"), "")
+    return shown
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

@@ -71,6 +71,49 @@ def show(import_id: ImportId, as_json: AsJson = False) -> None:
             print_summary(opened, entry)
 
 
+@app.command("diff")
+def diff(
+    first: Annotated[str, typer.Argument(metavar="ID", help="Id of an import.")],
+    second: Annotated[str, typer.Argument(metavar="ID", help="Id of the import to compare it with.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show two imports side by side: files, options, counts, reasons and changed fields."""
+    from engage_etl.cli.import_diff import import_difference
+    from engage_etl.cli.installation import store
+
+    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+        difference = import_difference(connection, first, second)
+    if as_json:
+        print_json(difference)
+    else:
+        _print_difference(difference)
+
+
+def _print_difference(difference: dict[str, Any]) -> None:
+    console = result_console()
+    console.print(table("", "import", rows=zip(("first", "second"), difference["imports"], strict=True)))
+    for title, part in (("what differs", "facts"), ("option that differs", "options")):
+        if difference[part]:
+            console.print()
+            rows = ((name, _as_word(one), _as_word(other)) for name, (one, other) in difference[part].items())
+            console.print(table(title, "first", "second", rows=rows))
+    for title, part in (("rows", "counts"), ("reason", "reasons"), ("changed field", "changed_fields")):
+        if difference[part]:
+            console.print()
+            counts = (
+                (name, f"{one:,}", f"{other:,}", f"{other - one:+,}") for name, (one, other) in difference[part].items()
+            )
+            console.print(table(title, "first", "second", "difference", rows=counts))
+
+
+def _as_word(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_as_word, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "(not stated)" if value is None else str(value)
+
+
 @app.command("report")
 def report(import_id: ImportId) -> None:
     """Write the report of an import that has ended, where it is missing or was removed; prints its folder."""

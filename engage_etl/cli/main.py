@@ -11,11 +11,13 @@ import typer
 from typer.exceptions import TyperException
 
 from engage_etl.cli import (
+    automations_commands,
     contacts_commands,
     db_commands,
     groups_commands,
     import_command,
     imports_commands,
+    notifications_commands,
     service_commands,
 )
 from engage_etl.cli.output import ExitCode, print_error, report_error
@@ -56,6 +58,8 @@ app.command("import", no_args_is_help=True)(import_command.import_files)
 app.add_typer(imports_commands.app, name="imports", help="Look at imports.")
 app.add_typer(contacts_commands.app, name="contacts", help="Look at contacts, or export them.")
 app.add_typer(groups_commands.app, name="groups", help="List and create groups.")
+app.add_typer(notifications_commands.app, name="notifications", help="Messages about imports, by mail or chat.")
+app.add_typer(automations_commands.app, name="automations", help="Check, list and run what automations.yaml describes.")
 app.add_typer(db_commands.app, name="db", help="The store: its server and its schema.")
 app.command("env")(service_commands.env)
 

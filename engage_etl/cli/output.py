@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -17,12 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engage_etl.errors import EngageError, FileError, UsageError
+from engage_etl.vocabulary.visible_text import visible as visible  # noqa: PLC0414 - commands know it from here
 
 _WIDTH_OF_A_FILE = 400
-_CONTROL = ("Cc", "Cs", "Zl", "Zp")
-"""Unicode categories: control characters, halves of characters, separators of lines and paragraphs."""
-_TURNS_THE_LINE = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-"""Bidirectional classes of characters that reorder what follows them."""
 
 
 class ExitCode(IntEnum):
@@ -59,19 +55,6 @@ def _console(*, stderr: bool) -> Console:
 def say(sentence: str) -> None:
     """A message for people, on standard error; names in it are printed as they are."""
     message_console().print(visible(sentence), markup=False, soft_wrap=True)
-
-
-def visible(text: str) -> str:
-    """A text on one line in which control characters are spelled out, so that no value commands the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter.encode("unicode_escape").decode("ascii") if _is_control(letter) else letter for letter in text
-    )
-
-
-def _is_control(letter: str) -> bool:
-    return unicodedata.category(letter) in _CONTROL or unicodedata.bidirectional(letter) in _TURNS_THE_LINE
 
 
 def print_json(document: Any) -> None:

@@ -38,12 +38,12 @@ def env() -> None:
     """Print the variables with which plain dagster, dbt and psql work on this installation."""
     with errors_as_sentences(as_json=False):
         from engage_etl.settings import load_settings
-        from engage_etl.store.engine import connection_facts, open_store
+        from engage_etl.store.engine import building_facts, open_store
         from engage_etl.triggers.instance import environment, prepare_instance
 
         settings = load_settings()
         open_store(settings).dispose()
         prepare_instance(settings)
-        variables = environment(settings) | connection_facts(settings)
+        variables = environment(settings) | building_facts(settings)
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")

@@ -12,6 +12,7 @@ without, the first load calls it and takes some seconds). dbt itself is only eve
 import logging
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 from dagster import (
     AssetCheckKey,
@@ -34,6 +35,7 @@ from dagster import (
     multi_asset,
 )
 
+from engage_etl.errors import StoreError
 from engage_etl.marts.project import (
     DbtFailed,
     Lineage,
@@ -44,12 +46,14 @@ from engage_etl.marts.project import (
     read_lineage,
 )
 from engage_etl.settings import Settings
-from engage_etl.store.engine import connection_facts
+from engage_etl.store.engine import building_facts
 
 _log = logging.getLogger(__name__)
 
 UPSTREAM = AssetKey("applied_updates")
-GROUP = "marts"
+GROUPS = ("marts", "marts_staging")
+"""Groups of the lineage graph: a model is in that of its schema."""
+
 _SECONDS_BETWEEN_LOOKS = 10
 _LONGEST_BUILD = 600  # seconds
 _GOOD = ("success", "pass", "warn")
@@ -71,7 +75,7 @@ def marts_sensor() -> AutomationConditionSensorDefinition:
     """Starts a run of the models whenever imports have been applied since the last one."""
     return AutomationConditionSensorDefinition(
         name="marts",
-        target=AssetSelection.groups(GROUP),
+        target=AssetSelection.groups(*GROUPS),
         default_status=DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=_SECONDS_BETWEEN_LOOKS,
         # A run whose process was killed counts as going on until Dagster's monitoring ends it by this limit.
@@ -98,8 +102,8 @@ def mart_assets(settings: Settings) -> AssetsDefinition:
         checks = context.selected_asset_check_keys
         about = {*context.selected_asset_keys, *(check.asset_key for check in checks)}
         try:
-            results = build_models(settings, sorted(key.path[-1] for key in about), connection_facts(settings))
-        except DbtFailed as failed:
+            results = build_models(settings, sorted(key.path[-1] for key in about), building_facts(settings))
+        except (DbtFailed, StoreError) as failed:
             raise Failure(str(failed)) from None
         yield from _model_results(results, names, context.selected_asset_keys)
         yield from _check_results(results, lineage, checks)
@@ -108,14 +112,17 @@ def mart_assets(settings: Settings) -> AssetsDefinition:
     return dbt_models
 
 
-def refresh_condition() -> AutomationCondition[AssetKey | AssetCheckKey]:
+def refresh_condition() -> AutomationCondition[Any]:
     """True when an import was applied since the models were last asked for, and they are not being built.
 
-    ``eager()`` would wait as long as one import waits or has failed. ``any_deps_updated()`` alone forgets an import
+    ``eager()`` would wait as long as one import waits or has failed. ``any_deps_updated()`` forgets an import
     that is applied while models are being built; as it stands here, times are compared, so that none is forgotten.
+    Models that read models are asked for together with those, in one run, and not again when that run has built them.
     """
-    updated = AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
-    return updated.since(AutomationCondition.newly_requested()) & ~AutomationCondition.in_progress()
+    newly_applied = AutomationCondition.any_deps_match(AutomationCondition.newly_updated())
+    applied = newly_applied.allow(AssetSelection.assets(UPSTREAM)).since(AutomationCondition.newly_requested())
+    with_models = AutomationCondition.any_deps_match(AutomationCondition.will_be_requested())
+    return (applied & ~AutomationCondition.in_progress()) | with_models
 
 
 def _model_spec(model: Model) -> AssetSpec:
@@ -126,7 +133,7 @@ def _model_spec(model: Model) -> AssetSpec:
         deps=upstream,
         skippable=True,
         description=model.description or None,
-        group_name=GROUP,
+        group_name=model.schema,
         kinds={"dbt", "postgres"},
         metadata={"dagster/column_schema": TableSchema(columns), "dagster/table_name": model.relation},
         automation_condition=refresh_condition(),
@@ -146,21 +153,24 @@ def _model_results(
 def _check_results(
     results: list[NodeResult], lineage: Lineage, selected: AbstractSet[AssetCheckKey]
 ) -> Iterator[AssetCheckResult]:
-    keys = {test.unique_id: AssetCheckKey(AssetKey(test.model), test.name) for test in lineage.tests}
+    tests = {test.unique_id: test for test in lineage.tests}
     for result in results:
-        key = keys.get(result.unique_id)
-        if key in selected and key is not None and result.status != "skipped":
+        test = tests.get(result.unique_id)
+        key = AssetCheckKey(AssetKey(test.model), test.name) if test is not None else None
+        if key in selected and key is not None and test is not None and result.status != "skipped":
             yield AssetCheckResult(
                 check_name=key.name,
                 asset_key=key.asset_key,
                 passed=result.status == "pass",
-                severity=AssetCheckSeverity.WARN if result.status == "warn" else AssetCheckSeverity.ERROR,
+                severity=AssetCheckSeverity.WARN if test.only_warns else AssetCheckSeverity.ERROR,
                 metadata={"failures": result.failures or 0, "seconds": result.seconds},
             )
 
 
 def _fail_on_broken_models(results: list[NodeResult], names: dict[str, str]) -> None:
-    broken = [result for result in results if result.unique_id in names and result.status not in _GOOD]
+    broken = [result for result in results if result.unique_id in names and result.status not in (*_GOOD, "skipped")]
     if broken:
         said = "; ".join(f"{names[result.unique_id]}: {result.message}" for result in broken)
-        raise Failure(f"dbt could not build {said}")
+        skipped = [names.get(result.unique_id) for result in results if result.status == "skipped"]
+        without = ", ".join(name for name in skipped if name is not None)
+        raise Failure(f"dbt could not build {said}" + (f"; not built without: {without}" if without else ""))

@@ -44,15 +44,21 @@ class Model:
     depends_on: tuple[str, ...]
     reads_store: bool
 
+    @property
+    def schema(self) -> str:
+        """The schema that it is built in."""
+        return self.relation.partition(".")[0]
+
 
 @dataclass(frozen=True)
 class ModelTest:
-    """A dbt test. model: name of the model that it is about."""
+    """A dbt test. model: name of the model that it is about; only_warns: its failure is no error."""
 
     unique_id: str
     name: str
     model: str
     description: str
+    only_warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def read_lineage(manifest: Path) -> Lineage:
     nodes: dict[str, dict[str, Any]] = json.loads(manifest.read_text(encoding="utf-8"))["nodes"]
     models = {id_: _model(id_, node, nodes) for id_, node in nodes.items() if node["resource_type"] == "model"}
     tests = tuple(
-        ModelTest(id_, node["name"], models[about].name, node.get("description") or "")
+        ModelTest(id_, node["name"], models[about].name, node.get("description") or "", _only_warns(node))
         for id_, node in nodes.items()
         if node["resource_type"] == "test" and (about := _tested_model(node)) in models
     )
@@ -198,6 +204,12 @@ def _tested_model(node: dict[str, Any]) -> str | None:
     """The model that a test is attached to, or the first one that it reads."""
     parents: list[str] = node["depends_on"]["nodes"]
     return node.get("attached_node") or next((parent for parent in parents if parent.startswith("model.")), None)
+
+
+def _only_warns(test: dict[str, Any]) -> bool:
+    """Said in ``meta``: to dbt all of our tests only warn, since it would not build what comes after one that fails."""
+    meta: dict[str, Any] = test.get("config", {}).get("meta") or {}
+    return bool(meta.get("only_warns", False))
 
 
 def _node_result(node: dict[str, Any]) -> NodeResult:

@@ -18,8 +18,8 @@ from typing import IO
 
 from engage_etl.errors import FileError, FileErrorCode, SecretsUnusable
 from engage_etl.raw_file.unpacking import safe_name, write_counted
+from engage_etl.secrets_file import PGP, secrets_of
 from engage_etl.settings import Settings
-from engage_etl.sources.secrets import PGP, secrets_of
 
 _ENCRYPTED = re.compile(r"\.(gpg|pgp)$", re.IGNORECASE)
 _STATUS = "[GNUPG:] "

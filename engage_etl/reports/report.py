@@ -15,7 +15,9 @@ from sqlalchemy import Connection, Select, select
 
 from engage_etl.raw_file.stage import kept_path
 from engage_etl.reports.changes_file import write_changes
+from engage_etl.reports.page_file import PAGE
 from engage_etl.reports.private_files import private_text_file, replaced_folder
+from engage_etl.reports.report_page import write_page
 from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import import_summary
 from engage_etl.store.engine import Store
@@ -36,7 +38,7 @@ _ADDRESS_HEADERS = tuple(attribute.header for attribute in ADDRESSES)
 def write_report(store: Store, import_id: str) -> Path:
     """Write the report of an import in place of an earlier one, and record where it is; returns its folder.
 
-    ``summary.json`` is always there. An import that ended before its rows were checked has no row files; one that has
+    ``summary.json`` and ``report.html`` are always there. An import that ended before its rows were checked has no row files; one that has
     no plan has the rows that validation rejected and no changes. For a stopped import ``changes.csv`` says what would
     have changed.
     """
@@ -63,6 +65,7 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
             write_changes(store, aside / "changes.csv", import_id)
         entry = replace(entry, report=store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix())
         _write_summary(aside / "summary.json", entry)
+        write_page(store, aside / PAGE, entry)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any
 
 from engage_etl.errors import SecretsUnusable, SourceRefused, SourceUnavailable
+from engage_etl.secrets_file import secrets_of
 from engage_etl.settings import Settings
 from engage_etl.sources.local import LocalFiles
-from engage_etl.sources.secrets import secrets_of
 from engage_etl.sources.storage import Storage
 from engage_etl.vocabulary.locations import Location, RemoteLocation
 

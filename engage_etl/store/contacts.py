@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, select
 
 from engage_etl.store.custom_attributes import Scope, known_attributes
-from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, contact_group, membership
+from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, contact_group, import_register, membership
 from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header, member_header
 from engage_etl.vocabulary.comparison import comparison_form
 
@@ -110,13 +110,13 @@ def _memberships(connection: Connection, contact_id: int) -> list[dict[str, Any]
 
 
 def _history(connection: Connection, contact_id: int) -> list[dict[str, Any]]:
-    columns = contact_change.c
+    """Every change of a contact, oldest first, with the import that made it (R37)."""
+    columns, made_by = contact_change.c, import_register.c
     query = (
-        select(columns.import_id, columns.row, columns.changed_at, columns.changes)
+        select(columns.import_id, columns.row, columns.changed_at.label("at"), columns.changes, columns.outcome)
+        .add_columns(made_by.file, made_by.automation, made_by.group_name.label("group"))
+        .outerjoin(import_register, made_by.import_id == columns.import_id)
         .where(columns.contact_id == contact_id)
         .order_by(columns.version, columns.change_id)
     )
-    return [
-        {"import_id": found.import_id, "row": found.row, "at": found.changed_at.isoformat(), "changes": found.changes}
-        for found in connection.execute(query)
-    ]
+    return [dict(found._mapping) | {"at": found.at.isoformat()} for found in connection.execute(query)]

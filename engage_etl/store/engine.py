@@ -14,8 +14,9 @@ from engage_etl.errors import DiskFull, SchemaMismatch, ServerTooOld, StoreError
 from engage_etl.settings import Settings
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
-from engage_etl.store.outages import is_disk_full
+from engage_etl.store.outages import is_connection_lost, is_disk_full
 from engage_etl.store.partitions import MONTHS_NEEDED, make_partitions
+from engage_etl.store.readers import building_role
 from engage_etl.store.schema import current_revision, head_revision, known_revisions, upgrade
 from engage_etl.store.server_check import Difference, find_differences
 from engage_etl.store.tuning import SESSION, SMALLEST_SERVER, usable_memory
@@ -183,12 +184,27 @@ def dagster_database_url(settings: Settings) -> str:
 
 
 def connection_facts(settings: Settings) -> dict[str, str]:
-    """What psql and dbt need to reach the store, as ``PG...`` environment variables."""
+    """What psql needs to reach the store, as ``PG...`` environment variables."""
     url = store_url(settings)
     host = url.host or url.query.get("host")
     facts = {"PGHOST": host, "PGPORT": url.port, "PGUSER": url.username, "PGPASSWORD": url.password}
     facts |= {"PGDATABASE": url.database} | {name: url.query.get(key) for name, key in _TLS.items()}
     return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def building_facts(settings: Settings) -> dict[str, str]:
+    """What dbt needs to build the marts: what psql needs, and the role to take on.
+
+    Raises:
+        StoreUnavailable: the server does not answer.
+    """
+    engine = connect_engine(settings)
+    try:
+        return connection_facts(settings) | {"ENGAGE_DBT_ROLE": building_role(engine)}
+    except OperationalError as error:
+        raise _unavailable(engine.url, error) from None
+    finally:
+        engine.dispose()
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer:
@@ -291,7 +307,8 @@ def _unavailable(url: URL, error: SQLAlchemyError) -> StoreError:
     if is_disk_full(error):
         return DiskFull(f"The disk of the server at {_place(url)} is full ({reason}); make room, then try again.")
     return StoreUnavailable(
-        f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server."
+        f"The store at {_place(url)} does not answer ({reason}); check ENGAGE_DATABASE_URL and the server.",
+        is_passing=is_connection_lost(error),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, tuple_, update
 from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown
@@ -299,6 +299,11 @@ def find_file(connection: Connection, import_id: str) -> ImportFile | None:
     return ImportFile(**found._mapping) if found is not None else None
 
 
+def lock_key(import_id: str) -> ColumnElement[int]:
+    """The number of the advisory lock of an import."""
+    return func.hashtextextended(f"import {import_id}", 0)
+
+
 @contextmanager
 def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
     """Hold the lock of one import, so that none of its stages runs twice at once.
@@ -308,7 +313,7 @@ def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
     Raises:
         ImportBusy: another process holds it.
     """
-    key = func.hashtextextended(f"import {import_id}", 0)
+    key = lock_key(import_id)
     with engine.connect() as connection:
         if not connection.scalar(select(func.pg_try_advisory_lock(key))):
             raise ImportBusy(import_id)
@@ -323,7 +328,7 @@ def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
 
 def is_alive(connection: Connection, import_id: str) -> bool:
     """Whether some process holds the lock of this import, that is, works on it right now."""
-    key = func.hashtextextended(f"import {import_id}", 0)
+    key = lock_key(import_id)
     if not connection.scalar(select(func.pg_try_advisory_lock(key))):
         return True
     connection.scalar(select(func.pg_advisory_unlock(key)))

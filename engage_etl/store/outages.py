@@ -8,7 +8,7 @@ import os
 import psycopg
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from engage_etl.errors import DataFolderUnusable, DiskFull, StoreError, StoreUnavailable
+from engage_etl.errors import DataFolderUnusable, DiskFull, ReportMissing, StoreError, StoreUnavailable
 from engage_etl.settings import Settings
 
 OUTAGES = (OSError, OperationalError, psycopg.OperationalError)
@@ -18,6 +18,13 @@ NO_ROOM = os.strerror(errno.ENOSPC)
 """How the system says that a disk is full; the embedded server speaks English, and so does this process by default."""
 
 _DISK_FULL = "53100"
+_CONNECTION = "08"
+"""Class of the codes of connections that fail."""
+_SHUT_DOWN = ("57P01", "57P02", "57P03", "57P05")
+"""Ended by an administrator, by a crash, still starting or already stopping, idle for too long."""
+_REFUSES = "FATAL"
+_FOR_A_MOMENT = ("starting up", "shutting down", "recovery mode", "too many clients", "terminating connection", "crash")
+"""What a server that refuses says where it will not go on refusing; others want another password or database."""
 
 
 def is_server_outage(error: BaseException) -> bool:
@@ -26,6 +33,32 @@ def is_server_outage(error: BaseException) -> bool:
         return True
     # What psycopg2 raises when the connection ends under it has no class of its own.
     return isinstance(error, DatabaseError) and error.connection_invalidated
+
+
+def is_connection_lost(error: BaseException | None) -> bool:
+    """Whether an error says that a connection to the database or the network was lost or could not be made.
+
+    Then, and only then, the same is tried again: it may work in a moment. What is wrong with a file, a full disk or a
+    refused password stays as it is.
+    """
+    if isinstance(error, StoreUnavailable):
+        return error.is_passing
+    if isinstance(error, ReportMissing):
+        return is_connection_lost(error.__cause__)
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    return error is not None and is_server_outage(error) and not is_disk_full(error) and _may_pass(error)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether what ails the server may be over in a moment."""
+    if isinstance(error, DatabaseError) and error.connection_invalidated:
+        return True
+    raised = getattr(error, "orig", error)
+    code = getattr(raised, "sqlstate", None) or getattr(raised, "pgcode", None)
+    if code is not None:
+        return code.startswith(_CONNECTION) or code in _SHUT_DOWN
+    return _REFUSES not in str(raised) or any(words in str(raised) for words in _FOR_A_MOMENT)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -44,7 +77,9 @@ def outage(error: BaseException, settings: Settings, again: str) -> StoreError:
     sentence = f"{what[0].upper()}{what[1:]}. Nothing is half done: {remedy(error)}, then {again}."
     if is_disk_full(error):
         return DiskFull(sentence)
-    return DataFolderUnusable(sentence) if isinstance(error, OSError) else StoreUnavailable(sentence)
+    if isinstance(error, OSError):
+        return DataFolderUnusable(sentence)
+    return StoreUnavailable(sentence, is_passing=is_connection_lost(error))
 
 
 def cause(error: BaseException, settings: Settings) -> str:

@@ -297,3 +297,40 @@ store_write = Table(
     ),
     Column("written_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
+
+notification = Table(
+    "notification",
+    METADATA,
+    Column("import_id", ForeignKey(import_register.c.import_id, ondelete="CASCADE"), primary_key=True),
+    Column("status", Text, primary_key=True, comment="that the import has come to"),
+    Column("occurred_at", DateTime(timezone=True), primary_key=True, comment="when the import came to that status"),
+    Column(
+        "destination",
+        Text(collation="C"),
+        primary_key=True,
+        comment="kind and number of an address in ENGAGE_NOTIFY, never the address",
+    ),
+    Column("entered_at", DateTime(timezone=True), nullable=False),
+    Column("sent_at", DateTime(timezone=True)),
+    Column("given_up_at", DateTime(timezone=True), comment="when it had failed for too long"),
+    comment="what is told about imports, to whom; the outbox of the sensor notifications",
+)
+Index(
+    "ix_notification_unsent",
+    notification.c.destination,
+    postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+)
+
+notification_destination = Table(
+    "notification_destination",
+    METADATA,
+    Column("destination", Text(collation="C"), primary_key=True),
+    Column(
+        "failures",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="messages that were begun since the last one that was sent",
+    ),
+    Column("next_at", DateTime(timezone=True), nullable=False, comment="no message is sent before"),
+)

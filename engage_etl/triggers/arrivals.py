@@ -42,6 +42,8 @@ _LONGEST_NAME = 250
 """Bytes of a file name; file systems allow 255."""
 _PAUSE = 0.2
 """Seconds between two lists of the folders while nothing is there."""
+_LONGEST_PAUSE = 20.0
+"""Seconds; a tick of a schedule has 60."""
 _ONE_LOOK_AT_A_TIME = func.hashtextextended("engage-etl arrivals", 0)
 
 
@@ -95,15 +97,72 @@ def take_arrivals(
         with Sources(store.settings) as opened:
             return take_arrivals(store, automations, before, now, complain, opened)
     moment = time.time() if now is None else now
-    with store.engine.connect() as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(_ONE_LOOK_AT_A_TIME))):
+    with _only_look(store) as is_ours:
+        if not is_ours:
             return [], dict(before)
+        recover_claims(store, complain, sources)
+        return _Taking(store, sources, complain, before, moment, store.settings.settle_time).take(automations)
+
+
+def see_waiting(
+    store: Store, automations: Sequence[Automation], complain: Complain = keep_quiet, sources: Sources | None = None
+) -> Look:
+    """What lies at the sources now, the first of the two looks that claiming takes. sources: those that are open already."""
+    if sources is None:
+        with Sources(store.settings) as opened:
+            return see_waiting(store, automations, complain, opened)
+    return _Taking(store, sources, complain, {}, time.time(), settle_pause(store)).see(automations)
+
+
+def settle_pause(store: Store) -> float:
+    """Seconds between the two looks of those who have no time to come again: a tick of a schedule, a command."""
+    return min(store.settings.settle_time, _LONGEST_PAUSE)
+
+
+def take_seen(
+    store: Store,
+    automations: list[Automation],
+    seen: Mapping[str, Seen],
+    *,
+    most: int = _MOST_AT_ONCE,
+    until: float,
+    complain: Complain = keep_quiet,
+    sources: Sources | None = None,
+) -> tuple[list[str], Look]:
+    """Claim the files that are as they were seen ``settle_pause`` ago, as ``take_arrivals`` does.
+
+    most: files; until: by the monotonic clock, how long it waits while somebody else looks; sources: those that are open
+    already.
+
+    Returns:
+        The ids of the imports registered, and what is not taken.
+    """
+    if sources is None:
+        with Sources(store.settings) as opened:
+            return take_seen(store, automations, seen, most=most, until=until, complain=complain, sources=opened)
+    with _only_look(store, until) as is_ours:
+        if not is_ours:
+            complain("another process has been looking at the drop folders all the time; try again")
+            return [], dict(seen)
+        recover_claims(store, complain, sources)
+        taking = _Taking(store, sources, complain, seen, time.time(), settle_pause(store), only_seen=True)
+        return taking.take(automations, most)
+
+
+@contextmanager
+def _only_look(store: Store, until: float = 0.0) -> Iterator[bool]:
+    """Whether nobody else looks in this moment, nor will while this lasts. until: by the monotonic clock, wait so long."""
+    with store.engine.connect() as connection:
+        while not (is_ours := bool(connection.scalar(select(func.pg_try_advisory_lock(_ONE_LOOK_AT_A_TIME))))):
+            if time.monotonic() >= until:
+                break
+            time.sleep(_PAUSE)
         connection.commit()
         try:
-            recover_claims(store, complain, sources)
-            return _Taking(store, sources, complain, before, moment).take(automations)
+            yield is_ours
         finally:
-            connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
+            if is_ours:
+                connection.scalar(select(func.pg_advisory_unlock(_ONE_LOOK_AT_A_TIME)))
 
 
 def wait_for_arrival(automations: Sequence[Automation], patience: float) -> bool:
@@ -150,15 +209,23 @@ def files_without_folder(drop_folder: Path, automations: list[Automation]) -> li
 
 @dataclass(frozen=True)
 class _Taking:
-    """One look: what was seen before it, and when it is."""
+    """One look: what was seen before it, and when it is.
+
+    settle_time: seconds without growth; only_seen: whether only what was seen before may be taken, and not what came since.
+    """
 
     store: Store
     sources: Sources
     complain: Complain
     before: Mapping[str, Seen]
     now: float
+    settle_time: float
+    only_seen: bool = False
 
-    def take(self, automations: Sequence[Automation]) -> tuple[list[str], Look]:
+    def see(self, automations: Sequence[Automation]) -> Look:
+        return {str(arrival.file): self._see(arrival) for arrival in self._arrivals(automations)}
+
+    def take(self, automations: Sequence[Automation], most: int = _MOST_AT_ONCE) -> tuple[list[str], Look]:
         taken: list[str] = []
         seen: Look = {}
         until = time.monotonic() + _LONGEST_CLAIMING
@@ -167,7 +234,7 @@ class _Taking:
                 # Not found: taken back by its sender meanwhile.
                 has_time = isinstance(arrival.file, Path) or time.monotonic() < until
                 state = self._see(arrival)
-                if has_time and len(taken) < _MOST_AT_ONCE and self._is_whole(arrival, state):
+                if has_time and len(taken) < most and self._is_whole(arrival, state):
                     taken.extend(_claim(self.store, arrival))
                 else:
                     seen[str(arrival.file)] = state
@@ -193,10 +260,14 @@ class _Taking:
         return Seen(state.size, state.modified, before.since if before is not None and is_same else self.now)
 
     def _is_whole(self, arrival: _Arrival, seen: Seen) -> bool:
+        was_seen = str(arrival.file) in self.before
         if arrival.storage.are_files_whole:
-            return True
-        has_settled = str(arrival.file) in self.before and self.now - seen.since >= self.store.settings.settle_time
-        return has_settled and not arrival.storage.is_being_written(arrival.file)
+            return was_seen or not self.only_seen
+        return (
+            was_seen
+            and self.now - seen.since >= self.settle_time
+            and not arrival.storage.is_being_written(arrival.file)
+        )
 
 
 def _has_arrivals(automation: Automation) -> bool:

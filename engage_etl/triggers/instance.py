@@ -76,10 +76,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "concurrency": {
             "runs": {
-                "max_concurrent_runs": settings.concurrent_runs,
+                # One more, for the dbt models and the housekeeping: they take no import's place and wait for none.
+                "max_concurrent_runs": settings.concurrent_runs + 1,
                 # Imports of one automation are planned and applied one at a time, others beside them (R40).
                 "tag_concurrency_limits": [
-                    {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+                    {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+                    {"key": "file", "limit": settings.concurrent_runs},
                 ],
             }
         },
@@ -90,7 +92,14 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         },
         "run_launcher": {"module": EngageRunLauncher.__module__, "class": EngageRunLauncher.__name__},
         "run_coordinator": {"module": PromptRunQueue.__module__, "class": PromptRunQueue.__name__},
+        # Runs that are dead are found sooner, by our sensor (``end_dead_runs``); the run server may take long to load.
         "run_monitoring": {"enabled": True, "poll_interval_seconds": 10, "start_timeout_seconds": 120},
+        # A tick of a schedule that fails, as without a database, is tried again each minute.
+        "scheduler": {
+            "module": "dagster._core.scheduler",
+            "class": "DagsterDaemonScheduler",
+            "config": {"max_tick_retries": settings.connection_retries},
+        },
         "retention": {"sensor": {"purge_after_days": {"skipped": 1, "failure": 7, "success": 30}}},
         # What our modules tell people during a run, as that it waits for others, stands in its event log.
         "python_logs": {"python_log_level": "WARNING", "managed_python_loggers": ["engage_etl"]},

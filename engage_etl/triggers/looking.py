@@ -53,34 +53,38 @@ def look_once(
     """
     until, moment = time.monotonic() + patience, time.time() if now is None else now
     automations, errors = load_automations(store.settings.automations_file, store.settings.root)
+    # The files of the others wait for their schedules.
+    on_arrival = [automation for automation in automations if not automation.is_scheduled]
+    scheduled = {automation.name for automation in automations if automation.is_scheduled}
     complaints = [str(error) for error in errors]
-    _make_folders(automations, complaints.append)
+    make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
     seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
     with Sources(store.settings, given_up(before.rests, moment), _PATIENCE_ELSEWHERE) as sources:
         settle_ended(store, complaints.append, sources)
-        elsewhere = look_elsewhere(store, automations, before, sources, moment)
-        here = [automation for automation in automations if isinstance(automation.source, Path)]
+        elsewhere = look_elsewhere(store, on_arrival, before, sources, moment)
+        here = [automation for automation in on_arrival if isinstance(automation.source, Path)]
         seen = _take_settled(store, here, seen, refused.append, sources)
-        due = due_runs(store, context.instance, sources.given_up)
+        due = due_runs(store, context.instance, scheduled, sources.given_up)
         # What cannot be taken would be seen to arrive again at once.
         while not due and not refused and _is_worth_a_look(here, seen, until):
             seen = _take_settled(store, here, seen, refused.append, sources)
-            due = due_runs(store, context.instance, sources.given_up)
+            due = due_runs(store, context.instance, scheduled, sources.given_up)
     complaints += [*refused, *elsewhere.complaints]
     reasons = [*dict.fromkeys(complaints), *_waiting(seen | elsewhere.seen), *_left_alone(store, automations)]
     for reason in reasons if due else []:
         context.log.warning(reason)
     return SensorResult(
-        run_requests=[_request(run) for run in due],
+        run_requests=[run_request(run) for run in due],
         dynamic_partitions_requests=[IMPORTS.build_add_request([run.entry.import_id for run in due])] if due else [],
         skip_reason=None if due else "; ".join(reasons) or "no file has arrived",
         cursor=_as_cursor(seen, elsewhere),
     )
 
 
-def _make_folders(automations: Sequence[Automation], complain: Complain) -> None:
+def make_folders(automations: Sequence[Automation], complain: Complain) -> None:
+    """Make the sources that are folders and do not exist."""
     for automation in automations:
         if not isinstance(automation.source, Path):
             continue
@@ -139,7 +143,8 @@ def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
     return alone
 
 
-def _request(run: DueRun) -> RunRequest:
+def run_request(run: DueRun) -> RunRequest:
+    """A run as Dagster is asked for it."""
     # Another run of an import comes before the first runs of those that arrived later (R40).
     first = {_PRIORITY: str(run.attempt)} if run.attempt > 1 else {}
     return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=run_tags(run.entry) | first)

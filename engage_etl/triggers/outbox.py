@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import dagster as dg
@@ -32,6 +33,8 @@ from engage_etl.vocabulary.outcomes import Status
 _ENDED = (Status.APPLIED, Status.FAILED, Status.STOPPED)
 _MOST_AT_ONCE = 200
 """Runs asked for in one tick; the others wait in the register, so that a tick stays far below its 60 seconds."""
+HEAD_START = timedelta(seconds=60)
+"""How long the runs of a scheduled automation's imports are left to its schedule, which has claimed their files."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +50,28 @@ class DueRun:
         return f"{self.entry.import_id}/{self.attempt}"
 
 
-def due_runs(store: Store, instance: dg.DagsterInstance, silent: Collection[str] = ()) -> list[DueRun]:
+def due_runs(
+    store: Store, instance: dg.DagsterInstance, scheduled: Collection[str] = (), silent: Collection[str] = ()
+) -> list[DueRun]:
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
     A first run is asked for at once, and stands in Dagster's queue in the order of arrival. Another one, after a run that
     died or came too early, is asked for when it is the import's turn (R40).
 
-    An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
+    scheduled: names of automations whose schedules ask for the first runs themselves; what is left of these after a crash is
+    asked for after ``HEAD_START``; silent: addresses of sources that do not answer; a run that has to read from them would
+    use up an attempt.
 
-    silent: addresses of sources that do not answer; a run that has to read from them would use up an attempt.
+    An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
     """
     with store.engine.connect() as connection:
         dropped = [
             entry for entry in list_imports(connection, statuses=UNFINISHED, is_claimed=True) if entry.automation
         ]
         runs = runs_by_import(instance, [entry.import_id for entry in dropped])
+        dropped = [
+            entry for entry in dropped if entry.import_id in runs or not _is_asked_for_by_schedule(entry, scheduled)
+        ]
         waiting = [entry for entry in dropped if all(run.is_finished for run in runs.get(entry.import_id, []))]
         waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
@@ -69,6 +79,19 @@ def due_runs(store: Store, instance: dg.DagsterInstance, silent: Collection[str]
     waiting = [entry for entry in waiting if not _lies_at(silent, entry)]
     found = (_due_run(store, entry, runs.get(entry.import_id, [])) for entry in sorted(waiting, key=arrival))
     return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
+
+
+def first_runs(store: Store, import_ids: Sequence[str]) -> list[DueRun]:
+    """The runs of imports that a schedule has claimed just now, oldest arrival first; the sensor asks for what exceeds."""
+    with store.engine.connect() as connection:
+        claimed = list_imports(connection, statuses=UNFINISHED, is_claimed=True)
+    ordered = sorted((entry for entry in claimed if entry.import_id in set(import_ids)), key=arrival)
+    found = (_due_run(store, entry, []) for entry in ordered[:_MOST_AT_ONCE])
+    return [due for due in found if due is not None]
+
+
+def _is_asked_for_by_schedule(entry: Import, scheduled: Collection[str]) -> bool:
+    return entry.automation in scheduled and datetime.now(UTC) - entry.received_at < HEAD_START
 
 
 def settle_ended(store: Store, complain: Callable[[str], None], sources: Sources | None = None) -> None:

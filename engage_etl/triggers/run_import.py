@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import dagster as dg
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DatabaseError
 
@@ -33,6 +34,7 @@ def run_imports(settings: Settings, entries: list[Import], progress: Progress | 
     job = import_definitions().resolve_job_def(IMPORT_CONTACTS)
     with _storage_errors_as_ours(settings), open_instance(settings) as instance:
         for entry in entries:
+            _end_lost_runs(instance, entry.import_id)
             instance.add_dynamic_partitions(str(IMPORTS.name), [entry.import_id])
             job.execute_in_process(
                 instance=instance,
@@ -43,6 +45,13 @@ def run_imports(settings: Settings, entries: list[Import], progress: Progress | 
                 # What went wrong stands in the register and in the event log; the terminal shows our sentence.
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             )
+
+
+def _end_lost_runs(instance: dg.DagsterInstance, import_id: str) -> None:
+    """End the runs that this process began and whose end could not be recorded, as the server was away."""
+    for run in list_runs(instance, import_id):
+        if not run.is_finished and process_tags().items() <= run.tags.items():
+            instance.report_run_failed(run, "The server went away; the import is run again.")
 
 
 @contextmanager

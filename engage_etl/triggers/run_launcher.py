@@ -13,7 +13,7 @@ from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import serialize_value
 
-from engage_etl.triggers.runs import PROCESS, is_process_here, process_of
+from engage_etl.triggers.runs import PROCESS, is_process_here, launcher_tags, process_of
 
 RUN_SERVER = "ENGAGE_RUN_SERVER"
 """Variable that names the socket of the run server; ``engage-etl up`` sets it for its daemon."""
@@ -33,6 +33,8 @@ class EngageRunLauncher(DefaultRunLauncher):
     def launch_run(self, context: LaunchRunContext) -> None:
         """Start the process of a run."""
         address = os.environ.get(RUN_SERVER)
+        # First of all: a run that starts can be found dead from here on (``end_dead_runs``).
+        self._instance.add_run_tags(context.dagster_run.run_id, launcher_tags())
         if address is None or not self._is_started_at(address, context):
             super().launch_run(context)
 

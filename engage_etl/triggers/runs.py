@@ -6,6 +6,7 @@ import json
 import socket
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,7 +18,11 @@ _GRPC_INFO = ".dagster/grpc_info"
 """Tag by which Dagster's launcher remembers the code server whose child a run is."""
 PROCESS = "process"
 """Tag by which a run of the command line or of the run server remembers its process."""
+LAUNCHER = "launcher"
+"""Tag by which a run remembers the process that is about to start its own: until there is one, they live and die together."""
 _PARTITION = "dagster/partition"
+_LAUNCHED_WITHIN = timedelta(seconds=30)
+"""The launcher notes itself as the first thing it does; a run that starts for longer without is nobody's."""
 _LONGEST_ANSWER = 2.0
 _TICK = 0.02
 """Seconds by which the same moment may seem to differ; the kernel counts in hundredths."""
@@ -36,6 +41,11 @@ def run_tags(entry: Import) -> dict[str, str]:
 def process_tags() -> dict[str, str]:
     """The tags of a run that this process executes itself."""
     return {PROCESS: tag_of(psutil.Process())}
+
+
+def launcher_tags() -> dict[str, str]:
+    """The tags of a run whose process this process is about to start."""
+    return {LAUNCHER: tag_of(psutil.Process())}
 
 
 def tag_of(process: psutil.Process) -> str:
@@ -85,7 +95,8 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     count as going on for ever, its import would wait for it, and it would keep its place in the queue (R40).
     """
     statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-    gone = [run for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)) if _is_process_gone(run)]
+    records = instance.get_run_records(filters=dg.RunsFilter(statuses=statuses))
+    gone = [record.dagster_run for record in records if _is_process_gone(record)]
     # Asked again, since a run may have ended as it should, and its process after it, in between.
     dead = [run.run_id for run in gone if not _has_ended(instance, run)]
     for run in gone:
@@ -99,11 +110,23 @@ def _has_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     return found is None or found.is_finished
 
 
-def _is_process_gone(run: dg.DagsterRun) -> bool:
+def _is_process_gone(record: dg.RunRecord) -> bool:
     """Whether a run is certainly over. A code server that lives sees to the end of its runs itself."""
+    run = record.dagster_run
     if _GRPC_INFO in run.tags:
         return not _answers(json.loads(run.tags[_GRPC_INFO]))
-    return PROCESS in run.tags and is_process_here(run.tags[PROCESS]) and process_of(run.tags[PROCESS]) is None
+    tag = run.tags.get(PROCESS) or run.tags.get(LAUNCHER)
+    if tag is not None:
+        return is_process_here(tag) and process_of(tag) is None
+    return (
+        run.status is dg.DagsterRunStatus.STARTING
+        and datetime.now(UTC) - _as_utc(record.update_timestamp) > _LAUNCHED_WITHIN
+    )
+
+
+def _as_utc(moment: datetime) -> datetime:
+    """Dagster keeps moments in UTC without saying so."""
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _answers(server: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""``engage-etl up``: the web server, the daemon and the run server, started and ended together."""
+"""``engage-etl up``: web server, daemon, code server and run server, started and ended together."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from engage_etl.errors import UsageError
+from engage_etl.errors import EngageError, UsageError
 from engage_etl.marts.project import prepare_manifest
-from engage_etl.settings import Settings
+from engage_etl.settings import LogFormat, Settings
 from engage_etl.store.engine import open_store
 from engage_etl.triggers.automations import load_automations
+from engage_etl.triggers.code_server import ScheduleWatch, code_server_command, is_serving, write_workspace
+from engage_etl.triggers.destinations import destinations
 from engage_etl.triggers.instance import environment, open_instance
 from engage_etl.triggers.run_launcher import RUN_SERVER
 
-_CODE = ["-m", "engage_etl.definitions"]
+CODE_SERVER, RUNS, WORKSPACE = "code", "runs", "workspace.yaml"
+"""Names in the private folder of a running service."""
 _PAUSE = 0.2
 _MAY_TAKE_TO_END = 15.0
 _MAY_TAKE_TO_ANSWER = 120.0
 
 
 def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> int:
-    """Run web server, daemon and run server until a signal ends them, or one of them ends by itself.
+    """Run web server, daemon, code server and run server until a signal ends them, or one of them ends by itself.
 
     say: told what people should know.
 
@@ -47,17 +50,26 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
     open_instance(settings).dispose()
     prepare_manifest(settings)
     _prepare_folders(settings, say)
+    check_notifications(settings, say)
     stop = _StopSignal()
     ready = f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C."
-    with tempfile.TemporaryDirectory(prefix="engage-etl-") as sockets:
-        processes = _start(settings, host, port, Path(sockets))
+    with tempfile.TemporaryDirectory(prefix="engage-etl-") as folder:
+        sockets = Path(folder)
+        watch = ScheduleWatch(settings, sockets / CODE_SERVER, say)
+        given = _environment(settings, host, port)
+        processes = _start_servers(given, sockets)
         try:
-            _wait_for_answer(f"http://{host}:{port}/server_info", processes, stop, say)
+            _wait_for(lambda: is_serving(sockets / CODE_SERVER), "The code server", processes, stop, say)
+            if not stop.is_set and _all_alive(processes):
+                processes |= _start_clients(given, host, port, sockets)
+            _wait_for(lambda: _answers(f"http://{host}:{port}/server_info"), "The web server", processes, stop, say)
+            watch.start()
             if not stop.is_set and _all_alive(processes):
                 say(ready)
             while not stop.is_set and _all_alive(processes):
                 time.sleep(_PAUSE)
         finally:
+            watch.stop()
             failed = [name for name, process in processes.items() if process.poll() is not None]
             _end(processes)
     if stop.is_set:
@@ -78,30 +90,52 @@ class _StopSignal:
         self.is_set = True
 
 
-def _start(settings: Settings, host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
-    given = (
-        os.environ
+def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
+    return (
+        {"ENGAGE_WEB_URL": f"http://{host}:{port}"}  # unless it is said that people reach it elsewhere
+        | os.environ
         | environment(settings)
         | {
             "PYTHONUNBUFFERED": "1",
+            "ENGAGE_LOG_FORMAT": settings.log_format or LogFormat.TEXT,
             # What we fork execs at once; without this gRPC writes a line about it each time.
             "GRPC_ENABLE_FORK_SUPPORT": "false",
         }
     )
-    web = ["-m", "dagster_webserver", *_CODE, "-h", host, "-p", str(port), "--dagster-log-level", "warning"]
-    web += ["--code-server-log-level", "warning"]
-    daemon = ["-m", "dagster._daemon", "run", *_CODE, "--log-level", "warning"]
-    address = str(sockets / "runs")
+
+
+def _start_servers(given: dict[str, str], sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
+    """What web server and daemon rely on. given: the environment."""
+    write_workspace(sockets / WORKSPACE, sockets / CODE_SERVER)
     with socket.socket(socket.AF_UNIX) as listening:
         # Bound here, so that the daemon can ask for runs while the run server is still loading.
-        listening.bind(address)
+        listening.bind(str(sockets / RUNS))
         listening.listen()
         runs = ["-m", "engage_etl.triggers.run_server", str(listening.fileno())]
         return {
             "run server": _process(runs, given, (listening.fileno(),)),
-            "web server": _process(web, given),
-            "daemon": _process(daemon, given | {RUN_SERVER: address}),
+            "code server": _process(code_server_command(sockets / CODE_SERVER), given),
         }
+
+
+def _start_clients(given: dict[str, str], host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
+    workspace = ["-w", str(sockets / WORKSPACE)]
+    web = [
+        "-m",
+        "engage_etl.triggers.web_server",
+        *workspace,
+        "-h",
+        host,
+        "-p",
+        str(port),
+        "--dagster-log-level",
+        "warning",
+    ]
+    daemon = ["-m", "dagster._daemon", "run", *workspace, "--log-level", "warning"]
+    return {
+        "web server": _process(web, given),
+        "daemon": _process(daemon, given | {RUN_SERVER: str(sockets / RUNS)}),
+    }
 
 
 def _process(
@@ -128,18 +162,28 @@ def _end(processes: dict[str, subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _wait_for_answer(
-    url: str, processes: dict[str, subprocess.Popen[bytes]], stop: _StopSignal, say: Callable[[str], None]
+def _wait_for(
+    is_there: Callable[[], bool],
+    what: str,
+    processes: dict[str, subprocess.Popen[bytes]],
+    stop: _StopSignal,
+    say: Callable[[str], None],
 ) -> None:
-    """Wait until the web server answers, or does not in time, or there is no reason to wait any more."""
+    """Wait until something is there, or is not in time, or there is no reason to wait any more."""
     deadline = time.monotonic() + _MAY_TAKE_TO_ANSWER
     while not stop.is_set and _all_alive(processes):
-        with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
+        if is_there():
             return
         if time.monotonic() > deadline:
-            say(f"The web server has not answered within {_MAY_TAKE_TO_ANSWER:g} seconds; it may still come.")
+            say(f"{what} has not answered within {_MAY_TAKE_TO_ANSWER:g} seconds; it may still come.")
             return
         time.sleep(_PAUSE)
+
+
+def _answers(url: str) -> bool:
+    with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
+        return True
+    return False
 
 
 def _all_alive(processes: dict[str, subprocess.Popen[bytes]]) -> bool:
@@ -157,6 +201,14 @@ def _demand_free_port(host: str, port: int) -> None:
             ) from None
 
 
+def check_notifications(settings: Settings, say: Callable[[str], None]) -> None:
+    """Say what is wrong with the addresses of those who are to be told of imports; the rest goes on."""
+    try:
+        destinations(settings)
+    except EngageError as error:
+        say(f"Nobody is told of imports: {error}")
+
+
 def _prepare_folders(settings: Settings, say: Callable[[str], None]) -> None:
     settings.drop_dir.mkdir(parents=True, exist_ok=True)
     automations, errors = load_automations(settings.automations_file, settings.root)
@@ -166,4 +218,4 @@ def _prepare_folders(settings: Settings, say: Callable[[str], None]) -> None:
     for error in errors:
         say(f"Automation left out: {error}")
     if not automations:
-        say(f"There is no automation yet; describe one in {settings.automations_file} (see docs/guide.md).")
+        say(f"There is no automation yet; describe one in {settings.automations_file} (see docs/automations.md).")

@@ -69,7 +69,8 @@ def parse_header(cells: list[str], *, file: str, options: ImportOptions) -> Head
         raise HeaderError(
             f"{file}: the first line, which is the header, is empty; expected names like user.Email. {_WHAT_TO_DO}"
         )
-    fields = tuple(_field(cell, position, file) for position, cell in enumerate(cells, 1))
+    is_header = any(_is_known(cell) for cell in cells)
+    fields = tuple(_field(cell, position, file, is_header=is_header) for position, cell in enumerate(cells, 1))
     _refuse_repeated(cells, fields, file)
     used = [field for field in fields if field is not None]
     if options.use_external_identifier:
@@ -80,7 +81,11 @@ def parse_header(cells: list[str], *, file: str, options: ImportOptions) -> Head
     return Header(tuple(cells), fields, key_field)
 
 
-def _field(cell: str, position: int, file: str) -> str | None:
+def _is_known(cell: str) -> bool:
+    return cell.lower() in BY_HEADER or cell.lower() in REPORT_COLUMNS or _FREE_HEADER.fullmatch(cell) is not None
+
+
+def _field(cell: str, position: int, file: str, *, is_header: bool) -> str | None:
     if cell.lower() in REPORT_COLUMNS:
         return None
     if not cell.strip():
@@ -98,14 +103,29 @@ def _field(cell: str, position: int, file: str) -> str | None:
             "separator with --separator if need be, and import the file again.",
             column=cell,
         )
-    # Where a file lacks its header, the cell is personal data of the first row (R41).
-    shown = mask(cell) if "@" in cell or cell.lstrip("+").isdigit() else cell
+    shown = cell if _is_name(cell, is_header=is_header) else mask(cell)
     raise HeaderError(
         f"{file}: there is no attribute {shown!r} (column {position} of the header); expected a name like user.Email. "
         f"{_WHAT_TO_DO}",
         column=shown,
         nearest=_nearest(cell),
     )
+
+
+def _is_name(cell: str, *, is_header: bool) -> bool:
+    """Whether a cell names a column. Where a file lacks its header, it is personal data of the first row (R41).
+
+    is_header: whether some cell of the line is the header of an attribute.
+    """
+    if "@" in cell or cell.lstrip("+").isdigit():
+        return False
+    return is_header or cell.lower().startswith(("user.", "member.")) or _with_prefix(cell) in BY_HEADER
+
+
+def _with_prefix(cell: str) -> str:
+    if cell.lower().startswith("user."):
+        return cell.lower()
+    return f"user.{cell.lower().replace('-', '').replace('_', '').replace(' ', '')}"
 
 
 def _custom_name(name: str, cell: str, file: str) -> str:
@@ -121,10 +141,7 @@ def _custom_name(name: str, cell: str, file: str) -> str:
 def _nearest(cell: str) -> str | None:
     known = {attribute.header.lower(): attribute.header for attribute in ATTRIBUTES}
     known[_CUSTOM_EXAMPLE.lower()] = _CUSTOM_EXAMPLE
-    wanted = (
-        cell.lower() if cell.lower().startswith("user.") else f"user.{cell.lower().replace('-', '').replace(' ', '')}"
-    )
-    found = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(_with_prefix(cell), known, n=1, cutoff=0.6)
     return known[found[0]] if found else None
 
 

@@ -1,7 +1,9 @@
 """Check chunks in a second process, while this one reads on: Python runs on one core otherwise.
 
-The process is this module, run; it reads pickles from its standard input and answers each on its standard output. It ends
-when its input does, so that it does not outlive a process that was killed.
+The process is this module, run; chunks and answers go over a socket that it inherits, pickled and whole: one call of the
+system for each. A pipe takes 64 KiB at a time, and a thread that has to ask for the interpreter after each piece, while
+another one reads the file, waits longer than the checking takes. It ends when the socket does, so that it does not
+outlive a process that was killed.
 """
 
 from __future__ import annotations
@@ -9,18 +11,21 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO
+from typing import Any
 
 from engage_etl.errors import FileError
 from engage_etl.validated_rows.checking import Checked, ChunkCheck, Unchecked
 
 _CHUNKS_UNDER_WAY = 2
+_LENGTH = struct.Struct("!Q")
 
 
 class CheckingProcess:
@@ -30,26 +35,27 @@ class CheckingProcess:
         self._check = check
 
     def __enter__(self) -> CheckingProcess:
-        command = [sys.executable, "-m", __name__]
-        # In a session of its own: Ctrl-C ends us, and then it ends by itself, without a word.
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env=os.environ | _import_path(),
-        )
-        self._thread = ThreadPoolExecutor(1)
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            # In a session of its own: Ctrl-C ends us, and then it ends by itself, without a word.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ | _import_path(),
+            )
+        # One sends while the other waits for an answer: the process has the next chunk when it is done with one.
+        self._sending, self._receiving = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        self._thread.shutdown()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        self._sending.shutdown()
+        self._receiving.shutdown()
+        self._channel.close()
 
     def checked(self, chunks: Iterable[Unchecked]) -> Iterator[Checked]:
         """What became of the chunks, in their order.
@@ -59,19 +65,20 @@ class CheckingProcess:
             ChildProcessError: the process has ended.
         """
         under_way: deque[Future[Checked]] = deque()
-        self._thread.submit(self._send, self._check)
+        self._sending.submit(_send, self._channel, self._check)
         for chunk in chunks:
-            under_way.append(self._thread.submit(self._exchange, chunk))
+            sent = self._sending.submit(_send, self._channel, chunk)
+            under_way.append(self._receiving.submit(self._answer, sent))
             if len(under_way) > _CHUNKS_UNDER_WAY:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
 
-    def _exchange(self, chunk: Unchecked) -> Checked:
+    def _answer(self, sent: Future[None]) -> Checked:
         try:
-            self._send(chunk)
-            answer = pickle.load(_pipe(self._process.stdout))
-        except (EOFError, BrokenPipeError):
+            sent.result()
+            answer = _receive(self._channel)
+        except (EOFError, ConnectionError):
             raise ChildProcessError(
                 f"the process that checks rows has ended (exit code {self._process.wait()})"
             ) from None
@@ -79,15 +86,32 @@ class CheckingProcess:
             return answer
         raise FileError(*answer)
 
-    def _send(self, what: object) -> None:
-        pipe = _pipe(self._process.stdin)
-        pickle.dump(what, pipe, pickle.HIGHEST_PROTOCOL)
-        pipe.flush()
+
+def _send(channel: socket.socket, what: object) -> None:
+    data = pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
+    channel.sendall(_LENGTH.pack(len(data)))
+    channel.sendall(data)
 
 
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
+def _receive(channel: socket.socket) -> Any:
+    """What the other side has sent.
+
+    Raises:
+        EOFError: it has ended.
+    """
+    (length,) = _LENGTH.unpack(_bytes(channel, _LENGTH.size))
+    return pickle.loads(_bytes(channel, length))
+
+
+def _bytes(channel: socket.socket, length: int) -> bytearray:
+    data = bytearray(length)
+    view = memoryview(data)
+    while view:
+        received = channel.recv_into(view, len(view), socket.MSG_WAITALL)
+        if not received:
+            raise EOFError
+        view = view[received:]
+    return data
 
 
 def _import_path() -> dict[str, str]:
@@ -95,25 +119,16 @@ def _import_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _serve() -> None:
-    """Answer what comes on standard input, until it ends; what libraries print goes to standard error."""
+def _serve(channel: socket.socket) -> None:
+    """Answer what comes, until the other side has ended, which may be in the middle of a question or of its answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asked = sys.stdin.buffer
-    # Whoever asked may be killed at any moment: in the middle of a question, or before it hears the answer.
-    with suppress(EOFError, pickle.UnpicklingError, BrokenPipeError), _answers() as answers:
-        check: ChunkCheck = pickle.load(asked)
+    with suppress(EOFError, ConnectionError):
+        check: ChunkCheck = _receive(channel)
         while True:
-            pickle.dump(_answer(check, pickle.load(asked)), answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
+            _send(channel, _outcome(check, _receive(channel)))
 
 
-def _answers() -> IO[bytes]:
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
-
-
-def _answer(check: ChunkCheck, chunk: Unchecked) -> Checked | tuple[object, str]:
+def _outcome(check: ChunkCheck, chunk: Unchecked) -> Checked | tuple[object, str]:
     try:
         return check(chunk)
     except FileError as error:
@@ -121,4 +136,5 @@ def _answer(check: ChunkCheck, chunk: Unchecked) -> Checked | tuple[object, str]
 
 
 if __name__ == "__main__":
-    _serve()
+    with socket.socket(fileno=int(sys.argv[1])) as inherited:
+        _serve(inherited)

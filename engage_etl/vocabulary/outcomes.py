@@ -72,3 +72,7 @@ class Status(StrEnum):
     def has_ended(self) -> bool:
         """Whether the import has come to an end, so that there is something to report (R39)."""
         return self in (Status.APPLIED, Status.FAILED, Status.STOPPED, Status.REVERTED)
+
+
+NOTIFIABLE = (Status.FAILED, Status.STOPPED, Status.WAITING_FOR_APPROVAL, Status.APPLIED)
+"""The statuses of an import that people can be told of, the worst first."""

@@ -17,6 +17,7 @@ from engage_etl_tests.importing import GROUP, Importing
 pytestmark = pytest.mark.scenario
 
 NOT_NEEDED = {
+    "apprise",
     "charset_normalizer",
     "dagster_dbt",
     "dagster_graphql",

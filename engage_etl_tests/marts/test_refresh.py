@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from dagster import (
@@ -12,21 +12,33 @@ from dagster import (
     DagsterInstance,
     Definitions,
     DynamicPartitionsDefinition,
+    MaterializeResult,
     evaluate_automation_conditions,
+    materialize,
+    multi_asset,
 )
 
 from engage_etl.marts.asset import refresh_condition
 
 MODEL = AssetKey("imports")
+APPLIED = AssetSpec("applied_updates", partitions_def=DynamicPartitionsDefinition(name="import_id"))
 
 
 @pytest.fixture
-def looks() -> Callable[[list[str]], int]:
+def instance() -> DagsterInstance:
+    return DagsterInstance.ephemeral()
+
+
+@pytest.fixture
+def looks(instance: DagsterInstance) -> Callable[[list[str]], int]:
     """One look of the sensor after some imports were applied; returns how many runs of the model it asks for."""
-    applied = AssetSpec("applied_updates", partitions_def=DynamicPartitionsDefinition(name="import_id"))
-    model = AssetSpec(MODEL, deps=[applied], automation_condition=refresh_condition())
-    definitions = Definitions(assets=[applied, model])
-    instance = DagsterInstance.ephemeral()
+    return looking_at(
+        Definitions([APPLIED, AssetSpec(MODEL, deps=[APPLIED], automation_condition=refresh_condition())]), instance
+    )
+
+
+def looking_at(definitions: Definitions, instance: DagsterInstance) -> Callable[[list[str]], int]:
+    """As ``looks``, for all models of some definitions."""
     cursors = [None]
 
     def look(imports: list[str]) -> int:
@@ -60,3 +72,26 @@ def test_a_failed_or_waiting_import_keeps_nothing_back(looks: Callable[[list[str
     assert looks(["one"]) == 1, "the partition of another import that never materializes does not matter"
     looks([])
     assert looks(["three"]) == 1
+
+
+@multi_asset(
+    specs=[
+        AssetSpec("staged", deps=[APPLIED], automation_condition=refresh_condition()),
+        AssetSpec("imports", deps=["staged"], automation_condition=refresh_condition()),
+        AssetSpec("reasons", deps=["imports"], automation_condition=refresh_condition()),
+    ],
+    can_subset=True,
+)
+def chain() -> Iterator[MaterializeResult[None]]:
+    """Models that read models."""
+    for name in ("staged", "imports", "reasons"):
+        yield MaterializeResult(asset_key=name)
+
+
+def test_models_that_read_models_are_refreshed_with_them_and_once(instance: DagsterInstance) -> None:
+    looks = looking_at(Definitions([APPLIED, chain]), instance)
+    assert looks([]) == 0
+    assert looks(["one"]) == 3
+    materialize([chain], instance=instance)
+    assert [looks([]), looks([])] == [0, 0], "the run that built all of them asks for no other"
+    assert looks(["two"]) == 3

@@ -130,7 +130,7 @@ def test_the_summary_is_the_one_of_the_command_line_and_its_counts_add_up(desk: 
 def test_r41_folder_and_files_are_the_owner_s_only(desk: Desk) -> None:
     folder = desk.report(desk.run("contacts.csv", FILE))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert modes == dict.fromkeys(("summary.json", "rejected.csv", "skipped.csv", "changes.csv"), 0o600)
+    assert modes == dict.fromkeys(("report.html", "summary.json", "rejected.csv", "skipped.csv", "changes.csv"), 0o600)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -219,7 +219,7 @@ def test_a_repeated_report_replaces_the_earlier_one(desk: Desk) -> None:
 
 def test_a_file_error_leaves_its_sentence_and_no_row_files(desk: Desk) -> None:
     import_id = desk.run_to_its_end("contacts.csv", "user.Identifier,user.Emial\n1,a@example.com\n")
-    assert [path.name for path in desk.report(import_id).iterdir()] == ["summary.json"]
+    assert sorted(path.name for path in desk.report(import_id).iterdir()) == ["report.html", "summary.json"]
     summary = desk.summary(import_id)
     assert summary["status"] == "failed" and summary["error"]["code"] == "header_invalid"
     assert "user.Emial" in summary["error"]["message"] and "user.Email" in summary["error"]["message"]

@@ -75,6 +75,11 @@ class Service:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["data"]
 
+    def page(self, path: str) -> str:
+        """A page of the web server; HTTPError where it refuses."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            return str(answer.read(), "utf-8")
+
     def runs(self) -> dict[str, list[str]]:
         """Statuses of the import runs, by name of the file."""
         found: dict[str, list[str]] = {}

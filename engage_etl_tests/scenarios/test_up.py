@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from engage_etl.reports.page_file import page_address
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
@@ -65,9 +67,15 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
         ends = {"one.csv": ["SUCCESS"], "two.xml": ["SUCCESS"], "broken.csv": ["FAILURE"]}
         wait_for("three runs that ended", lambda: service.runs() == ends or None)
         assert service.started_by_the_run_server() == set(ends)
+        entries = dropped(importing.store)
+        broken = service.page(page_address(entries["broken.csv"].import_id))
+        assert "&#39;user.Emial&#39;" in broken and "then drop the file again" in broken
+        assert 'engage_imports{automation="nightly-crm",status="failed"} 1' in service.page("/metrics")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            service.page("/reports/no.such.import")
+        assert "spelled-wrong" not in service.page("/reports/..%2f..%2fautomations.yaml")
         assert service.end() == 0
     assert importing.column("identifier", "email") == [("1", "csv@x.org"), ("2", "xml@x.org")]
-    entries = dropped(importing.store)
     assert [entries[name].status for name in ends] == ["applied", "applied", "failed"]
     for name, ended in (("one.csv", "done"), ("two.xml", "done"), ("broken.csv", "failed")):
         kept = settings.root / ended / "nightly-crm" / entries[name].import_id

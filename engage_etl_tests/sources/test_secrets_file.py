@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from engage_etl.errors import SecretsUnusable
+from engage_etl.secrets_file import secrets_of
 from engage_etl.settings import Settings
-from engage_etl.sources.secrets import secrets_of
 from engage_etl_tests.sources.services import SECRET
 
 

@@ -7,13 +7,13 @@ import os
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import DataFolderUnusable, DiskFull, StoreError, StoreUnavailable
 from engage_etl.settings import Settings
-from engage_etl.store.engine import Store
-from engage_etl.store.outages import NO_ROOM, is_server_outage, outage
+from engage_etl.store.engine import Store, open_store
+from engage_etl.store.outages import NO_ROOM, is_connection_lost, is_server_outage, outage
 
 SETTINGS = Settings(data_dir="/srv/engage")
 
@@ -56,8 +56,63 @@ def test_a_connection_that_is_ended_by_the_server(store: Store) -> None:
     assert "terminating connection" in str(outage(raised.value, store.settings, "try again"))
 
 
+def test_a_connection_that_is_lost_may_work_in_a_moment(store: Store) -> None:
+    with store.engine.connect() as lost, store.engine.connect() as other:
+        pid = lost.scalar(text("SELECT pg_backend_pid()"))
+        other.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        with pytest.raises(OperationalError) as raised:
+            lost.execute(text("SELECT 1"))
+    assert is_connection_lost(raised.value)
+    told = outage(raised.value, store.settings, "try again")
+    assert isinstance(told, StoreUnavailable) and told.is_passing
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (psycopg.OperationalError("connection refused"), True),
+        (psycopg.OperationalError("FATAL:  the database system is starting up"), True),
+        (psycopg.OperationalError('FATAL:  password authentication failed for user "ann"'), False),
+        (psycopg.OperationalError('FATAL:  database "x" does not exist'), False),
+        (psycopg.errors.AdminShutdown("terminating connection due to administrator command"), True),
+        (psycopg.errors.CannotConnectNow("starting up"), True),
+        (psycopg.errors.QueryCanceled("statement timeout"), False),
+        (psycopg.errors.LockNotAvailable("lock timeout"), False),
+        (psycopg.errors.DeadlockDetected("deadlock"), False),
+        (psycopg.errors.OutOfMemory("out of memory"), False),
+        (psycopg.errors.DiskFull("full"), False),
+        (refused(), False),
+        (ConnectionResetError(104, "reset"), True),
+        (TimeoutError(), True),
+        (from_system(errno.ENOSPC), False),
+        (from_system(errno.EACCES), False),
+        (ValueError("wrong"), False),
+        (StoreUnavailable("locks"), False),
+        (None, False),
+    ],
+    ids=repr,
+)
+def test_what_is_tried_again(error: BaseException | None, is_lost: bool) -> None:
+    assert is_connection_lost(error) is is_lost
+    if isinstance(error, psycopg.Error):
+        assert is_connection_lost(OperationalError("", {}, error)) is is_lost
+
+
+def test_a_store_that_cannot_be_reached_or_refuses_the_user(store: Store) -> None:
+    address = make_url(str(store.settings.database_url))
+    nobody_there = store.settings.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/engage"})
+    unknown = address.set(username="nobody").render_as_string(hide_password=False)
+    for settings, is_passing in (
+        (nobody_there, True),
+        (store.settings.model_copy(update={"database_url": unknown}), False),
+    ):
+        with pytest.raises(StoreUnavailable) as raised:
+            open_store(settings)
+        assert raised.value.is_passing is is_passing
+
+
 @pytest.mark.parametrize("statement", ["SELECT no_such_column", "SELECT 1/0"])
 def test_a_fault_of_ours_is_no_outage(store: Store, statement: str) -> None:
     with store.engine.connect() as connection, pytest.raises(Exception) as raised:
         connection.execute(text(statement))
-    assert not is_server_outage(raised.value)
+    assert not is_server_outage(raised.value) and not is_connection_lost(raised.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engage_etl.errors import AutomationError
+from engage_etl.triggers.automation_schema import option_keys
 from engage_etl.triggers.automations import USE_IDENTIFIER, Automation, load_automations
 from engage_etl.vocabulary.choices import Duplicates
 
@@ -207,7 +208,7 @@ def test_two_automations_share_neither_name_nor_source(tmp_path: Path) -> None:
     text = "automations:\n" + one("a", "x") + one("a", "y") + one("b", "x") + one("c", "./x/") + one("d", "z/../x")
     right, wrong = load(tmp_path, text)
     assert [automation.name for automation in right] == ["a"]
-    assert [(error.line, error.key) for error in wrong] == [(5, "name"), (8, "source"), (11, "source"), (14, "source")]
+    assert [(error.line, error.key) for error in wrong] == [(5, "name"), (10, "source"), (13, "source"), (16, "source")]
 
 
 def test_a_key_twice(tmp_path: Path) -> None:
@@ -258,3 +259,97 @@ def test_anchors_and_merges_of_yaml(tmp_path: Path) -> None:
     text = "automations:\n  - name: a\n    group: &g News\n    source: x\n  - name: b\n    group: *g\n    source: y\n"
     right, wrong = load(tmp_path, text)
     assert ([automation.options.group for automation in right], wrong) == (["News", "News"], [])
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone"),
+    [
+        ("0 2 * * *", "Europe/Berlin"),
+        ("*/5 8-18 * * MON-FRI", "UTC"),
+        ("@daily", "America/New_York"),
+        ("0 0 L * *", "UTC"),
+    ],
+)
+def test_a_cron_line_with_its_time_zone(tmp_path: Path, cron: str, zone: str) -> None:
+    [automation], wrong = load(tmp_path, GOOD + f'    schedule: "{cron}"\n    time-zone: {zone}\n')
+    assert wrong == []
+    assert (automation.is_scheduled, automation.cron, automation.time_zone) == (True, cron, zone)
+    assert (automation.schedule_name, automation.schedule) == ("nightly_crm", cron)
+
+
+def test_without_a_schedule_files_are_imported_when_they_arrive(tmp_path: Path) -> None:
+    for line in ("", "    schedule: on-arrival\n"):
+        [automation], _ = load(tmp_path, GOOD + line)
+        assert (automation.is_scheduled, automation.cron, automation.schedule) == (False, None, "on-arrival")
+    [automation], _ = load(tmp_path, GOOD + '    schedule: "0 2 * * *"\n')
+    assert automation.time_zone == "UTC"
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        "hourly",
+        "On-Arrival",
+        "0 2 * *",
+        "0 2 * * * *",
+        "0 25 * * *",
+        "61 * * * *",
+        "0 0 30 2 *",
+        "*/90 * * * *",
+        "x x x x x",
+    ],
+)
+def test_a_wrong_cron_line(tmp_path: Path, cron: str) -> None:
+    error = error_of(tmp_path, GOOD + f'    schedule: "{cron}"\n')
+    assert (error.line, error.key) == (5, "schedule")
+    assert repr(cron) in str(error)
+
+
+@pytest.mark.parametrize(
+    ("zone", "nearest"),
+    [
+        ("Europe/Berln", "Europe/Berlin"),
+        ("europe/berlin", "Europe/Berlin"),
+        ("Berlin", None),
+        ("Europe", None),
+        ("/etc/x", None),
+    ],
+)
+def test_an_unknown_time_zone_names_the_nearest(tmp_path: Path, zone: str, nearest: str | None) -> None:
+    error = error_of(tmp_path, GOOD + f'    schedule: "0 2 * * *"\n    time-zone: {zone}\n')
+    assert (error.line, error.key) == (6, "time-zone")
+    assert nearest is None or error.nearest == nearest
+
+
+@pytest.mark.parametrize("name", ["housekeeping", "drop-folder", "marts", "import", "config"])
+def test_a_schedule_cannot_have_a_name_that_dagster_or_we_use(tmp_path: Path, name: str) -> None:
+    named = GOOD.replace("name: nightly-crm", f"name: {name}")
+    error = error_of(tmp_path, named + '    schedule: "0 2 * * *"\n')
+    assert (error.line, error.key) == (2, "name")
+    assert load(tmp_path, named)[1] == []
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("group: Newsletter", "grup: Newsletter") + "    active: yes\n    import-mode: all\n"
+    _, wrong = load(tmp_path, text)
+    assert [(error.line, error.key) for error in wrong] == [
+        (2, "group"),
+        (3, "grup"),
+        (5, "active"),
+        (6, "import-mode"),
+    ]
+    text = (
+        GOOD
+        + '    separator: "#"\n    character-set: klingon\n    schedule: "0 2 * * *"\n    time-zone: Mars/Olympus\n'
+    )
+    _, wrong = load(tmp_path, text)
+    assert [(error.line, error.key) for error in wrong] == [(5, "separator"), (6, "character-set"), (8, "time-zone")]
+
+
+def test_every_option_that_is_on_or_off_takes_true_and_false_only(tmp_path: Path) -> None:
+    switches = [key for key, field in option_keys().items() if field.annotation is bool]
+    assert "ignore-unsubscribed" in switches
+    for key in switches:
+        [automation], _ = load(tmp_path, GOOD + f"    {key}: true\n")
+        assert getattr(automation.options, key.replace("-", "_")) is True
+        assert error_of(tmp_path, GOOD + f"    {key}: True\n").nearest == "true"

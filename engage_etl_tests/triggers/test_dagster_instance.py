@@ -11,6 +11,8 @@ from typing import Any
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.utils import make_new_run_id
 from dagster._daemon.controller import create_daemon_of_type
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster_postgres import PostgresRunStorage
@@ -31,6 +33,16 @@ with open_instance(load_settings()) as instance:
 """
 
 
+def queue_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
+    """A run that waits in the queue."""
+    location = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("engage_etl"), "__repository__")
+    origin = RemoteJobOrigin(location, "import_contacts")
+    run = dg.DagsterRun(
+        "import_contacts", make_new_run_id(), status=dg.DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin
+    )
+    return instance.add_run(run)
+
+
 def configuration(settings: Settings) -> Any:
     return YAML(typ="safe").load((prepare_instance(settings) / "dagster.yaml").read_text())
 
@@ -38,9 +50,10 @@ def configuration(settings: Settings) -> Any:
 def test_what_is_written(settings: Settings) -> None:
     written = configuration(settings.model_copy(update={"concurrent_runs": 5}))
     runs = written["concurrency"]["runs"]
-    assert runs["max_concurrent_runs"] == 5
+    assert runs["max_concurrent_runs"] == 6
     assert runs["tag_concurrency_limits"] == [
-        {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+        {"key": "automation", "value": {"applyLimitPerUniqueValue": True}, "limit": 1},
+        {"key": "file", "limit": 5},
     ]
     assert written["telemetry"] == {"enabled": False}
     assert written["run_launcher"]["class"] == "EngageRunLauncher"
@@ -82,6 +95,16 @@ def test_the_queue_is_looked_at_as_often_as_dagster_can(instance: dg.DagsterInst
     daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
     assert isinstance(daemon, QueuedRunCoordinatorDaemon)
     assert daemon.interval_seconds == SECONDS_BETWEEN_LOOKS < 1
+
+
+def test_other_runs_take_no_import_s_place_and_wait_for_none(instance: dg.DagsterInstance) -> None:
+    """Two imports run at once; the refresh of the dbt models, which came after a long queue of them, runs beside them."""
+    imports = [queue_run(instance, {"file": f"{number}.csv"}) for number in range(4)]
+    refresh = [queue_run(instance, {}) for _ in range(2)]
+    daemon = create_daemon_of_type("QUEUED_RUN_COORDINATOR", instance)
+    assert isinstance(daemon, QueuedRunCoordinatorDaemon)
+    chosen = daemon._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+    assert {run.run_id for run in chosen} == {run.run_id for run in [*imports[:2], refresh[0]]}
 
 
 def test_no_process_is_started_to_capture_what_a_run_prints(

@@ -19,7 +19,7 @@ from dagster._core.launcher import DefaultRunLauncher, LaunchRunContext
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from engage_etl.triggers.run_launcher import RUN_SERVER
-from engage_etl.triggers.runs import PROCESS, end_dead_runs, process_tags, tag_of
+from engage_etl.triggers.runs import LAUNCHER, PROCESS, end_dead_runs, launcher_tags, process_tags, tag_of
 from engage_etl_tests.triggers.dropping import add_run
 
 STARTING, STARTED = dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
@@ -85,6 +85,7 @@ def test_the_run_server_is_told_which_run_after_the_run_is_tagged_with_its_proce
     assert command == ["api", "execute_run"]
     assert json.loads(given)["pipeline_run_id"] == run.run_id
     assert [tags[PROCESS] for tags in listener.tags] == ["here/1/2.00"]
+    assert [tags[LAUNCHER] for tags in listener.tags] == list(launcher_tags().values())
     assert slow_starts == []
 
 

@@ -47,7 +47,7 @@ class Server:
 def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
     """As ``engage-etl up`` starts it."""
     address, output = str(tmp_path / "runs"), tmp_path / "output"
-    with socket.socket(socket.AF_UNIX) as listening, output.open("wb") as printed:
+    with socket.socket(socket.AF_UNIX) as listening, output.open("wb") as printed, _usual_termination():
         listening.bind(address)
         listening.listen()
         process = subprocess.Popen(
@@ -62,6 +62,16 @@ def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+@contextmanager
+def _usual_termination() -> Iterator[None]:
+    """Let processes end by SIGTERM; where tests run in the background of a shell, Dagster makes this one ignore it."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def has_ended(process: psutil.Process) -> bool | None:

@@ -6,17 +6,19 @@ import json
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.storage.runs.schema import RunsTable
 
 from engage_etl.store.engine import Store
-from engage_etl.triggers.runs import end_dead_runs, process_tags
+from engage_etl.triggers.runs import LAUNCHER, end_dead_runs, launcher_tags, process_tags
 from engage_etl_tests.triggers.dropping import Sensor, add_run
 
-STARTED = dg.DagsterRunStatus.STARTED
+STARTING, STARTED = dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED
 
 
 def server_tag(**address: object) -> dict[str, str]:
@@ -71,6 +73,25 @@ def test_a_run_of_the_command_line(instance: dg.DagsterInstance) -> None:
     dead = add_run(instance, STARTED, tags={"process": ended_process()})
     assert end_dead_runs(instance) == [dead.run_id]
     assert status_of(instance, living) is status_of(instance, elsewhere) is STARTED
+
+
+def test_a_run_whose_launcher_died_before_it_had_a_process(instance: dg.DagsterInstance) -> None:
+    living = add_run(instance, STARTING, tags=launcher_tags())
+    dead = add_run(instance, STARTING, tags={LAUNCHER: ended_process()})
+    begun = add_run(instance, STARTED, tags={LAUNCHER: ended_process()} | process_tags())
+    assert end_dead_runs(instance) == [dead.run_id]
+    assert status_of(instance, living) is STARTING
+    assert status_of(instance, begun) is STARTED
+
+
+def test_a_run_whose_launcher_died_before_it_said_so_is_ended_within_a_minute(instance: dg.DagsterInstance) -> None:
+    run, other = add_run(instance, STARTING), add_run(instance, STARTED)
+    for age, is_dead in ((0, False), (20, False), (40, True)):
+        last_seen = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=age)
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(RunsTable.update().values(update_timestamp=last_seen))
+        assert end_dead_runs(instance) == ([run.run_id] if is_dead else [])
+    assert status_of(instance, other) is STARTED
 
 
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "CANCELED"])

@@ -75,10 +75,30 @@ def test_an_unknown_column_is_named_with_the_nearest(cell: str, nearest: str | N
     assert repr(cell) in str(raised.value) and "contacts.csv" in str(raised.value)
 
 
-def test_a_first_row_in_place_of_the_header_is_masked() -> None:
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("ann.muster@example.com", "Ann"),
+        ("user.muster@example.com", "Ann"),
+        ("Muster", "Ann"),
+        ("4711;Muster", "Ann"),
+        ("+4915112345678", "Muster"),
+        ("user.Identifier", "muster@example.com"),
+    ],
+)
+def test_r41_a_first_row_in_place_of_the_header_is_masked(cells: tuple[str, ...]) -> None:
     with pytest.raises(HeaderError) as raised:
-        on_address("ann.muster@example.com", "Ann")
-    assert "ann.muster" not in str(raised.value)
+        on_identifier(*cells)
+    assert "uster" not in str(raised.value) and "uster" not in str(raised.value.column)
+
+
+@pytest.mark.parametrize(
+    "cells", [("email", "Shop"), ("First Name", "Shop"), ("user.Shop", "Ann"), ("Shop", "user.Title")]
+)
+def test_names_of_columns_are_shown_clear(cells: tuple[str, ...]) -> None:
+    with pytest.raises(HeaderError) as raised:
+        on_identifier(*cells)
+    assert raised.value.column == cells[0]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The secrets file: what opens the sources and the encrypted files, by address; for its owner's eyes only.
+"""The secrets file that ENGAGE_SECRETS_FILE names: a YAML file of sections, for its owner's eyes only.
 
 ::
 
@@ -9,8 +9,11 @@
       private-key: /etc/engage/id_ed25519
     pgp:
       passphrase: ...
+    notify:
+      addresses: mailto://... slack://...
 
-No error repeats anything but the names of sections and keys that are right.
+The whole file is checked whatever is looked for in it: a section that is misspelt would never be found. No error repeats
+anything but the names of keys that are right.
 """
 
 from __future__ import annotations
@@ -19,24 +22,24 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from engage_etl.errors import SecretsUnusable
 from engage_etl.settings import Settings
 from engage_etl.vocabulary.locations import RemoteLocation, source_location
 
-PGP = "pgp"
+PGP, NOTIFY = "pgp", "notify"
 _KEYS = {
     "s3": ("access-key-id", "secret-access-key", "session-token", "endpoint-url", "region"),
     "sftp": ("private-key", "passphrase", "password", "known-hosts"),
     PGP: ("passphrase",),
+    NOTIFY: ("addresses",),
 }
 
 
 def secrets_of(settings: Settings, section: str) -> Mapping[str, str]:
     """The secrets of one section, by key; none without a secrets file, or if it does not name the section.
 
-    section: the address of a source, like ``sftp://user@host``, or ``pgp``.
+    section: the address of a source, like ``sftp://user@host``, ``pgp`` or ``notify``.
 
     Raises:
         SecretsUnusable: the file cannot be used; the sentence says why.
@@ -44,8 +47,7 @@ def secrets_of(settings: Settings, section: str) -> Mapping[str, str]:
     if settings.secrets_file is None:
         return {}
     path = settings.secrets_file.expanduser()
-    sections = _parse(path, _read_private(path))
-    return sections.get(section, {})
+    return _sections(path, _parse(path, _read_private(path))).get(section, {})
 
 
 def _read_private(path: Path) -> str:
@@ -69,7 +71,7 @@ def _read_private(path: Path) -> str:
         raise SecretsUnusable(f"The secrets file {path} is no UTF-8; save it as UTF-8.") from None
 
 
-def _parse(path: Path, text: str) -> dict[str, dict[str, str]]:
+def _parse(path: Path, text: str) -> object:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -80,36 +82,37 @@ def _parse(path: Path, text: str) -> dict[str, dict[str, str]]:
         raise SecretsUnusable(f"The secrets file {path} is no YAML; look at line {line}.") from None
     except YAMLError:
         raise SecretsUnusable(f"The secrets file {path} is no YAML.") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict) or not all(isinstance(section, dict) for section in found.values()):
-        raise SecretsUnusable(
-            f"The secrets file {path} is not as expected: addresses like sftp://user@host, and keys below each."
-        )
-    return {_name(path, number, str(name)): _section(path, number, str(name), found[name])
-            for number, name in enumerate(found, 1)}  # fmt: skip
+    return {} if found is None else found
 
 
-def _name(path: Path, number: int, name: str) -> str:
+def _sections(path: Path, found: object) -> dict[str, dict[str, str]]:
+    if not isinstance(found, dict):
+        raise SecretsUnusable(f"The secrets file {path} is not as expected: sections, and keys below each.")
+    sections: dict[str, dict[str, str]] = {}
+    for number, (name, values) in enumerate(found.items(), 1):
+        where = f"The secrets file {path}, section {number}"
+        sections[_name(where, path.parent, str(name))] = _section(where, str(name), values)
+    return sections
+
+
+def _name(where: str, base: Path, name: str) -> str:
     """The name of a section in the form that addresses have."""
-    if name == PGP:
+    if name in (PGP, NOTIFY):
         return name
     try:
-        location = source_location(name, path.parent)
+        location = source_location(name, base)
     except ValueError as error:
-        raise SecretsUnusable(f"The secrets file {path}, section {number}: {error}.") from None
+        raise SecretsUnusable(f"{where}: {error}.") from None
     if not isinstance(location, RemoteLocation):
-        raise SecretsUnusable(
-            f"The secrets file {path}, section {number}: expected s3://bucket, sftp://user@host or {PGP}."
-        )
+        raise SecretsUnusable(f"{where}: expected s3://bucket, sftp://user@host, {PGP} or {NOTIFY}.")
     return location.address
 
 
-def _section(path: Path, number: int, name: str, values: dict[Any, Any]) -> dict[str, str]:
+def _section(where: str, name: str, values: object) -> dict[str, str]:
     allowed = _KEYS[name.partition("://")[0].lower()]
-    if unknown := [key for key in values if key not in allowed or not isinstance(values[key], str)]:
-        position = list(values).index(unknown[0]) + 1
-        raise SecretsUnusable(
-            f"The secrets file {path}, section {number}, key {position}: expected a text under {', '.join(allowed)}."
-        )
+    if not isinstance(values, dict):
+        raise SecretsUnusable(f"{where} is not as expected: a text under {', '.join(allowed)}.")
+    for position, (key, value) in enumerate(values.items(), 1):
+        if key not in allowed or not isinstance(value, str):
+            raise SecretsUnusable(f"{where}, key {position}: expected a text under {', '.join(allowed)}.")
     return dict(values)

@@ -1,16 +1,11 @@
 -- One row per import: what became of its rows, and how long it took.
 
-with register as (
-
-    select * from {{ source('engage', 'import_register') }}
-
-)
-
 select
     import_id,
-    coalesce(automation, 'manual') as automation,
+    automation,
     file,
     group_name,
+    import_mode,
     status,
     error_code,
     rows,
@@ -19,7 +14,9 @@ select
     unchanged,
     skipped,
     rejected,
+    left_group,
     drifted,
+    reasons,
     rejected::numeric / nullif(rows, 0) as share_rejected,
     (created + updated)::numeric / nullif(rows, 0) as share_changed,
     received_at,
@@ -31,4 +28,4 @@ select
     extract(epoch from planned_at - validated_at) as seconds_to_plan,
     extract(epoch from applied_at - planned_at) as seconds_to_apply,
     extract(epoch from ended_at - received_at) as seconds_in_all
-from register
+from {{ ref('stg_imports') }}

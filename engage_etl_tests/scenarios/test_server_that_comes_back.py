@@ -1,0 +1,77 @@
+"""``engage-etl up`` while the PostgreSQL server goes away and comes back: the run at work waits for it and goes on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from engage_etl.settings import Settings
+from engage_etl.store.embedded import EmbeddedServer
+from engage_etl.store.imports import list_imports
+from engage_etl_tests.conftest import with_template
+from engage_etl_tests.importing import Importing
+from engage_etl_tests.own_dagster import own_dagster
+from engage_etl_tests.scenarios.service import drop, running, wait_for
+
+pytestmark = pytest.mark.scenario
+
+AUTOMATIONS = "automations:\n  - {name: crm, group: Newsletter, source: drop/crm}\n"
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[EmbeddedServer]:
+    """A server of its own, which the test may stop."""
+    folder = Path(tempfile.mkdtemp(prefix="engage-back-"))
+    folder.chmod(0o755)
+    started = EmbeddedServer(folder, shared_buffers="64MB", fsync=False)
+    try:
+        yield started
+    finally:
+        started.remove()
+        folder.rmdir()
+
+
+@pytest.fixture(scope="module")
+def server(embedded: EmbeddedServer) -> str:
+    return with_template(embedded)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Iterator[Settings]:
+    """An installation whose Dagster knows nothing of other tests."""
+    with own_dagster(settings) as own:
+        yield own
+
+
+def statuses(importing: Importing) -> list[str]:
+    with importing.store.engine.connect() as connection:
+        return [entry.status.value for entry in list_imports(connection, automation="crm")]
+
+
+def test_a_server_that_is_stopped_while_a_run_is_at_work(
+    importing: Importing, settings: Settings, embedded: EmbeddedServer, tmp_path: Path
+) -> None:
+    folder = settings.drop_dir / "crm"
+    folder.mkdir(parents=True)
+    settings.automations_file.write_text(AUTOMATIONS)
+    with running(settings, tmp_path / "up.log") as service:
+        other = importing.store.engine.connect()
+        # However slow the machine is, nothing is applied before the server is stopped.
+        other.exec_driver_sql("LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE")
+        drop("user.Email\na@x.org\n", folder / "contacts.csv")
+        wait_for("a plan", lambda: statuses(importing) == ["planned"] or None)
+        cluster = embedded.ensure_running()
+        assert cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "immediate", "-w").returncode == 0
+        with pytest.raises(OperationalError):
+            other.exec_driver_sql("SELECT 1")
+        other.close()
+        embedded.ensure_running()
+        wait_for("the import to be applied", lambda: statuses(importing) == ["applied"] or None)
+        wait_for("its run to end", lambda: service.runs() == {"contacts.csv": ["SUCCESS"]} or None)
+        assert service.end() == 0
+    assert importing.column("email") == [("a@x.org",)]
+    assert [len(contact["history"]) for contact in importing.contacts(history=True)] == [1]
