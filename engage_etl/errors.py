@@ -99,7 +99,14 @@ class SchemaMismatch(StoreError):
 
 
 class SourceUnavailable(EngageError):
-    """A place that files come from does not answer, or lets nobody in; it is asked again later."""
+    """A place that files come from does not answer, or lets nobody in; it is asked again later.
+
+    is_passing: whether the connection was lost or could not be made, so that the same may work in a moment.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        self.is_passing = is_passing
+        super().__init__(message)
 
 
 class SourceRefused(SourceUnavailable):

@@ -91,7 +91,8 @@ def _sections(path: Path, found: object) -> dict[str, dict[str, str]]:
     sections: dict[str, dict[str, str]] = {}
     for number, (name, values) in enumerate(found.items(), 1):
         where = f"The secrets file {path}, section {number}"
-        sections[_name(where, path.parent, str(name))] = _section(where, str(name), values)
+        address = _name(where, path.parent, str(name))
+        sections[address] = _section(where, address, values)
     return sections
 
 
@@ -109,7 +110,7 @@ def _name(where: str, base: Path, name: str) -> str:
 
 
 def _section(where: str, name: str, values: object) -> dict[str, str]:
-    allowed = _KEYS[name.partition("://")[0].lower()]
+    allowed = _KEYS[name.partition("://")[0]]
     if not isinstance(values, dict):
         raise SecretsUnusable(f"{where} is not as expected: a text under {', '.join(allowed)}.")
     for position, (key, value) in enumerate(values.items(), 1):

@@ -9,7 +9,7 @@ from pathlib import Path
 from engage_etl.cli.details import keep_details
 from engage_etl.cli.output import say
 from engage_etl.cli.progress import import_progress
-from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, StoreError
+from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, SourceUnavailable, StoreError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
@@ -123,7 +123,8 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
                 if ended is not None and find_import(connection, import_id).status in _ON_THE_WAY:
                     mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
-    except ReportMissing as missing:
+    except (ReportMissing, SourceUnavailable) as missing:
+        # The sensor puts the file away when its source answers again.
         say(f"Warning: {missing}")
     except ImportBusy:
         # Somebody runs it from the web page; that run decides how it ends.

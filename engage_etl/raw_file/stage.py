@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engage_etl.errors import SourceRefused, SourceUnavailable
 from engage_etl.raw_file.archive import ArchivedFile, archive_bytes
 from engage_etl.raw_file.decryption import decrypt, is_encrypted, name_inside, remove_plain_text
 from engage_etl.raw_file.detection import detect_format
@@ -17,8 +15,6 @@ from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, record_file, update_import, void_plan
 from engage_etl.vocabulary.outcomes import Status
 
-_PAUSES = (1.0, 4.0)
-"""Seconds to wait before a source that did not answer is asked again."""
 _PGP = "pgp"
 
 
@@ -72,21 +68,12 @@ def _archive(store: Store, entry: Import, recorded: ImportFile | None) -> Import
 
 
 def _keep(store: Store, entry: Import, recorded: ImportFile | None) -> _Kept:
-    """Keep what arrived, and decrypt and unpack it if need be (R26, R28). A source that is silent is asked again."""
-    for pause in (*_PAUSES, None):
-        try:
-            with Sources(store.settings) as sources:
-                return _keep_once(store, entry, recorded, sources)
-        except SourceRefused:
-            raise
-        except SourceUnavailable:
-            if pause is None:
-                raise
-            time.sleep(pause)
-    raise AssertionError("the last pause is none")
+    """Keep what arrived, and decrypt and unpack it if need be (R26, R28)."""
+    with Sources(store.settings) as sources:
+        return _keep_from(sources, store, entry, recorded)
 
 
-def _keep_once(store: Store, entry: Import, recorded: ImportFile | None, sources: Sources) -> _Kept:
+def _keep_from(sources: Sources, store: Store, entry: Import, recorded: ImportFile | None) -> _Kept:
     folder, source = store.settings.import_dir(entry.import_id), entry.arrived_path
     if recorded is not None and not (isinstance(source, Path) and source.exists()):
         path, compression = store.settings.root / recorded.archived_path, recorded.detection.get("compression")

@@ -151,7 +151,7 @@ class S3Files:
         with self._sentences():
             found: bytes = self._files.cat_file(f"{self._bucket}/{file.path}", start=start, end=start + size)
         if len(found) != size:
-            raise SourceUnavailable(f"{file} broke off while it was read; it is read again later.")
+            raise SourceUnavailable(f"{file} broke off while it was read; it is read again later.", is_passing=True)
         return found
 
     def _ask(self, method: str, **arguments: Any) -> dict[str, Any]:
@@ -186,7 +186,8 @@ class S3Files:
         if code is not None and code not in _LATER:
             return SourceRefused(f"{self._address} answers with an error ({code}); it is asked again later.")
         return SourceUnavailable(
-            f"{self._address} does not answer ({code or type(error).__name__}); check the endpoint and the network."
+            f"{self._address} does not answer ({code or type(error).__name__}); check the endpoint and the network.",
+            is_passing=True,
         )
 
 

@@ -89,7 +89,7 @@ class SftpFiles:
             with self._sentences(file):
                 found = b"".join(reading.readv(pieces))
             if len(found) != size:
-                raise SourceUnavailable(f"{file} broke off while it was read; it is read again later.")
+                raise SourceUnavailable(f"{file} broke off while it was read; it is read again later.", is_passing=True)
             return found
 
         def close() -> None:
@@ -242,7 +242,7 @@ class SftpFiles:
 
     def _no_answer(self, error: BaseException) -> SourceUnavailable:
         return SourceUnavailable(
-            f"{self._address} does not answer ({type(error).__name__}); check host, port and network."
+            f"{self._address} does not answer ({type(error).__name__}); check host, port and network.", is_passing=True
         )
 
 

@@ -12,10 +12,8 @@ from dataclasses import replace
 import pytest
 
 from engage_etl.errors import SourceUnavailable
-from engage_etl.raw_file import stage
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.settings import Settings
-from engage_etl.sources.s3 import S3Files
 from engage_etl.stage_run import import_stage
 from engage_etl.store.groups import create_group
 from engage_etl.store.imports import Import
@@ -125,25 +123,6 @@ def test_a_stage_that_is_run_again_does_not_ask_the_source(
         bucket.client.delete_object(Bucket=bucket.name, Key=key)
     with import_stage(s3_drops.store, entry.import_id):
         assert archive_raw_file(s3_drops.store, entry.import_id) == first
-
-
-def test_a_connection_that_breaks_is_tried_again(
-    s3_drops: Drops, bucket: Bucket, importing: Importing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read, breaks = S3Files._range, iter([True, True])
-
-    def break_off(files: S3Files, *arguments: object) -> bytes:
-        if next(breaks, False):
-            raise SourceUnavailable("broke off")
-        return read(files, *arguments)  # type: ignore[arg-type]
-
-    bucket.put("in/contacts.csv")
-    [entry] = s3_drops.take()
-    monkeypatch.setattr(S3Files, "_range", break_off)
-    monkeypatch.setattr(stage, "_PAUSES", (0.01, 0.01))
-    with import_stage(s3_drops.store, entry.import_id):
-        record = archive_raw_file(s3_drops.store, entry.import_id)
-    assert record.sha256 == hashlib.sha256(bucket.get(f"in/.claimed/{entry.import_id}/contacts.csv")).hexdigest()
 
 
 def test_a_source_that_is_silent_leaves_the_import_as_it_is(
