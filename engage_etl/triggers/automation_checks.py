@@ -30,7 +30,7 @@ from engage_etl.vocabulary.locations import Location, source_location
 from engage_etl.vocabulary.options import ImportOptions
 
 UTC = "UTC"
-TAKEN_NAMES = ("drop_folder", "housekeeping", "marts")
+TAKEN_NAMES = ("drop_folder", "housekeeping", "marts", "notifications")
 """Names of our own sensors and schedules, which an automation with a schedule cannot have."""
 _FIRST = ("required", "minLength")
 """What is told of several things that are wrong with one value."""
