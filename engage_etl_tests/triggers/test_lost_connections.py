@@ -71,7 +71,8 @@ def embedded() -> Iterator[EmbeddedServer]:
     """A server of its own, which the tests may stop."""
     folder = Path(tempfile.mkdtemp(prefix="engage-lost-"))
     folder.chmod(0o755)
-    started = EmbeddedServer(folder, shared_buffers="64MB", fsync=False)
+    # With fsync: without it, commits of the last moment are lost when the server is stopped hard.
+    started = EmbeddedServer(folder, shared_buffers="64MB")
     try:
         yield started
     finally:
