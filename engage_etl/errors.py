@@ -14,6 +14,8 @@
     │   ├── DiskFull               there is no room, in the data folder or where the server writes
     │   ├── ServerTooOld           PostgreSQL older than 15
     │   └── SchemaMismatch         the schema is older or newer than the program
+    ├── SourceUnavailable          a place that files come from does not answer, or lets nobody in
+    │   └── SourceRefused          it answers, and refuses one thing
     ├── ImportBusy                 another process works on this import right now
     ├── SecretsUnusable            the secrets file cannot be used
     ├── NotificationNotSent        a service did not accept a message about imports (exit code 1)
@@ -106,6 +108,21 @@ class SchemaMismatch(StoreError):
     """The schema of the store is not the one that this program works with."""
 
 
+class SourceUnavailable(EngageError):
+    """A place that files come from does not answer, or lets nobody in; it is asked again later.
+
+    is_passing: whether the connection was lost or could not be made, so that the same may work in a moment.
+    """
+
+    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+        self.is_passing = is_passing
+        super().__init__(message)
+
+
+class SourceRefused(SourceUnavailable):
+    """A place that files come from answers, and refuses one thing; others may work."""
+
+
 class SecretsUnusable(EngageError):
     """The secrets file is missing, wrong, or can be read by others."""
 
@@ -143,6 +160,7 @@ class FileErrorCode(StrEnum):
     GROUP_UNKNOWN = "group_unknown"
     FILE_TYPE_UNKNOWN = "file_type_unknown"
     FILE_MISSING = "file_missing"
+    DECRYPTION_FAILED = "decryption_failed"
 
 
 class FileError(ImportEnded):

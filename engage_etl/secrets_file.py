@@ -2,10 +2,18 @@
 
 ::
 
+    s3://bucket:
+      access-key-id: ...
+      secret-access-key: ...
+    sftp://user@host:
+      private-key: /etc/engage/id_ed25519
+    pgp:
+      passphrase: ...
     notify:
       addresses: mailto://... slack://...
 
-A section is looked for by its name; what others hold is their own business. No error repeats anything of the file.
+The whole file is checked whatever is looked for in it: a section that is misspelt would never be found. No error repeats
+anything but the names of keys that are right.
 """
 
 from __future__ import annotations
@@ -16,26 +24,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engage_etl.errors import SecretsUnusable
+from engage_etl.settings import Settings
+from engage_etl.vocabulary.locations import RemoteLocation, source_location
+
+PGP, NOTIFY = "pgp", "notify"
+_KEYS = {
+    "s3": ("access-key-id", "secret-access-key", "session-token", "endpoint-url", "region"),
+    "sftp": ("private-key", "passphrase", "password", "known-hosts"),
+    PGP: ("passphrase",),
+    NOTIFY: ("addresses",),
+}
 
 
-def secrets_section(path: Path, name: str, keys: tuple[str, ...]) -> Mapping[str, str]:
-    """The texts of one section by key; none if the file does not have it. keys: those that it may have.
+def secrets_of(settings: Settings, section: str) -> Mapping[str, str]:
+    """The secrets of one section, by key; none without a secrets file, or if it does not name the section.
+
+    section: the address of a source, like ``sftp://user@host``, ``pgp`` or ``notify``.
 
     Raises:
         SecretsUnusable: the file cannot be used; the sentence says why.
     """
-    path = path.expanduser()
-    sections = _parse(path, _read_private(path))
-    if not isinstance(sections, dict):
-        raise SecretsUnusable(f"The secrets file {path} is not as expected: sections, and keys below each.")
-    section = sections.get(name, {})
-    if not isinstance(section, dict) or any(
-        key not in keys or not isinstance(value, str) for key, value in section.items()
-    ):
-        raise SecretsUnusable(
-            f"The secrets file {path} has a section {name} that is not as expected: a text under {', '.join(keys)}."
-        )
-    return section
+    if settings.secrets_file is None:
+        return {}
+    path = settings.secrets_file.expanduser()
+    return _sections(path, _parse(path, _read_private(path))).get(section, {})
 
 
 def _read_private(path: Path) -> str:
@@ -43,6 +55,8 @@ def _read_private(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise SecretsUnusable(f"The secrets file {path} is no regular file; name one in ENGAGE_SECRETS_FILE.")
             if found.st_uid not in (os.geteuid(), 0) or stat.S_IMODE(found.st_mode) & 0o077:
                 raise SecretsUnusable(
                     f"The secrets file {path} can be read by others than its owner; run `chmod 600` on it and give it to "
@@ -69,3 +83,37 @@ def _parse(path: Path, text: str) -> object:
     except YAMLError:
         raise SecretsUnusable(f"The secrets file {path} is no YAML.") from None
     return {} if found is None else found
+
+
+def _sections(path: Path, found: object) -> dict[str, dict[str, str]]:
+    if not isinstance(found, dict):
+        raise SecretsUnusable(f"The secrets file {path} is not as expected: sections, and keys below each.")
+    sections: dict[str, dict[str, str]] = {}
+    for number, (name, values) in enumerate(found.items(), 1):
+        where = f"The secrets file {path}, section {number}"
+        address = _name(where, path.parent, str(name))
+        sections[address] = _section(where, address, values)
+    return sections
+
+
+def _name(where: str, base: Path, name: str) -> str:
+    """The name of a section in the form that addresses have."""
+    if name in (PGP, NOTIFY):
+        return name
+    try:
+        location = source_location(name, base)
+    except ValueError as error:
+        raise SecretsUnusable(f"{where}: {error}.") from None
+    if not isinstance(location, RemoteLocation):
+        raise SecretsUnusable(f"{where}: expected s3://bucket, sftp://user@host, {PGP} or {NOTIFY}.")
+    return location.address
+
+
+def _section(where: str, name: str, values: object) -> dict[str, str]:
+    allowed = _KEYS[name.partition("://")[0]]
+    if not isinstance(values, dict):
+        raise SecretsUnusable(f"{where} is not as expected: a text under {', '.join(allowed)}.")
+    for position, (key, value) in enumerate(values.items(), 1):
+        if key not in allowed or not isinstance(value, str):
+            raise SecretsUnusable(f"{where}, key {position}: expected a text under {', '.join(allowed)}.")
+    return dict(values)

@@ -85,13 +85,38 @@ class Settings(BaseSettings):
         3, ge=1, description="Runs that are started for one arrival if the process of a run dies."
     )
     concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
+    remote_interval: float = Field(
+        15.0,
+        ge=0,
+        description="Seconds between two looks at an S3 or SFTP source; one that did not answer rests for 60.",
+    )
+    remote_timeout: float = Field(
+        10.0, gt=0, le=15, description="Seconds to wait for an answer of an S3 or SFTP source, each time."
+    )
+    s3_endpoint_url: str | None = Field(
+        None, description="Address of an S3 service other than that of AWS; AWS_ENDPOINT_URL does as well."
+    )
+    sftp_private_key: Path | None = Field(
+        None, description="File with the private key for SFTP sources that the secrets file says nothing about."
+    )
+    sftp_passphrase: SecretStr | None = Field(None, description="Passphrase of that private key.")
+    sftp_known_hosts: Path = Field(
+        Path("~/.ssh/known_hosts"), description="File with the host keys of SFTP servers, as ssh has it."
+    )
+    gnupg_home: Path | None = Field(
+        None, description="Folder of GnuPG with the secret keys that .gpg and .pgp files are decrypted with."
+    )
+    pgp_passphrase: SecretStr | None = Field(
+        None, description="Passphrase of these keys, unless it is in the secrets file."
+    )
     log_format: LogFormat | None = Field(
         None,
         description="Log on standard error, one line per step of an import: text or json. `engage-etl up` logs as text "
         "unless told otherwise, other commands only if told.",
     )
     secrets_file: Path | None = Field(
-        None, description="YAML file with secrets, readable by its owner only; [how it looks](notifications.md)."
+        None,
+        description="YAML file with secrets, readable by its owner only; [how it looks](sources.md#the-secrets-file).",
     )
     notify: SecretStr | None = Field(
         None,

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 from engage_etl.applied_updates.revert import revert_import
 from engage_etl.applied_updates.stage import apply_updates, reject_plan
-from engage_etl.errors import ImportEnded, Removed, ReportMissing
+from engage_etl.errors import ImportEnded, Removed, ReportMissing, SourceUnavailable
 from engage_etl.logs import logged_step
 from engage_etl.match_plan.stage import make_plan
 from engage_etl.raw_file.settling import settle_file
+from engage_etl.raw_file.stage import forget_plain_text
 from engage_etl.reports.report import report_around, write_report
+from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
 from engage_etl.store.outages import OUTAGES, cause, remedy
@@ -42,7 +44,7 @@ def import_stage(store: Store, import_id: str, step: str = "stage") -> Iterator[
                 mark_failed(connection, import_id, ended)
             try:
                 finish_import(store, import_id)
-            except ReportMissing as missing:
+            except (ReportMissing, SourceUnavailable) as missing:
                 # What ended the import is what people have to hear of.
                 _log.warning("%s", missing)
             raise
@@ -85,7 +87,12 @@ def apply_and_finish(store: Store, import_id: str) -> None:
         if applied is None:
             raise
         raise _report_missing(store, applied, error) from error
-    settle_file(store, import_id)
+    forget_plain_text(store, import_id)
+    try:
+        settle_file(store, import_id)
+    except SourceUnavailable as error:
+        # The import is applied; the sensor puts the file away when its source answers again.
+        _log.warning("%s", error)
 
 
 def reject_and_finish(store: Store, import_id: str, *, because: str, by: str) -> None:
@@ -120,13 +127,16 @@ def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Im
         return find_import(connection, revert.import_id)
 
 
-def finish_import(store: Store, import_id: str) -> None:
+def finish_import(store: Store, import_id: str, sources: Sources | None = None) -> None:
     """Write the report of an import that ended and put its file away; both can be repeated.
 
     A report that cannot be written any more, as retention removed what it is made from, is left as it is (R42).
 
+    sources: those that are open already.
+
     Raises:
         ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
+        SourceUnavailable: the file cannot be put away at its source; all else is done.
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
@@ -136,7 +146,8 @@ def finish_import(store: Store, import_id: str) -> None:
         _log.warning("%s", removed)
     except OUTAGES as error:
         raise _report_missing(store, entry, error) from error
-    settle_file(store, import_id)
+    forget_plain_text(store, import_id)
+    settle_file(store, import_id, sources)
 
 
 def _report_missing(store: Store, entry: Import, error: Exception) -> ReportMissing:

@@ -30,7 +30,7 @@ def import_what_waits(store: Store, automation: Automation, complain: Callable[[
     complain: told of what cannot be taken.
     """
     automation = replace(automation, is_active=True)
-    seen = see_waiting([automation], complain)
+    seen = see_waiting(store, [automation], complain)
     if not seen:
         return []
     time.sleep(settle_pause(store))

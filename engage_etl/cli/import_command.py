@@ -53,7 +53,7 @@ def _words(choices: Iterable[str]) -> str:
 def import_files(  # noqa: PLR0913, PLR0917 - one parameter per option
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz or .zip.")
+        list[Path], typer.Argument(metavar="FILE...", help="CSV, XML or text files, also as .gz, .zip or .gpg.")
     ],
     group: Annotated[
         str | None, typer.Option(help="Existing group that the contacts become members of; required but with --amends.")

@@ -11,7 +11,7 @@ from engage_etl.cli.account import stated_name
 from engage_etl.cli.details import keep_details
 from engage_etl.cli.output import say
 from engage_etl.cli.progress import import_progress
-from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, StoreError
+from engage_etl.errors import ImportBusy, ImportEnded, ReportMissing, SourceUnavailable, StoreError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.stage_run import finish_import
 from engage_etl.store.engine import Store
@@ -40,12 +40,10 @@ def import_by_hand(
     started_by: who does; None: the account of this process; amends: id of the import that they correct.
     """
     with store.engine.begin() as connection:
-        arrivals = [
-            register_arrival(connection, store.settings, file.absolute(), options, amends=amends) for file in files
-        ]
+        arrivals = [register_arrival(connection, store.settings, file.absolute(), options) for file in files]
         ids = [import_id for arrival in arrivals for import_id in arrival]
         for import_id in ids:
-            update_import(connection, import_id, started_by=stated_name(started_by))
+            update_import(connection, import_id, started_by=stated_name(started_by), amends=amends)
         entries = [find_import(connection, import_id) for import_id in ids]
     with import_progress([entry.file for entry in entries]) as progress:
         run_registered(store, entries, progress)
@@ -154,7 +152,8 @@ def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
                 if ended is not None and find_import(connection, import_id).is_unfinished:
                     mark_failed(connection, import_id, ended)
             finish_import(store, import_id)
-    except ReportMissing as missing:
+    except (ReportMissing, SourceUnavailable) as missing:
+        # The sensor puts the file away when its source answers again.
         say(f"Warning: {missing}")
     except ImportBusy:
         # Somebody runs it from the web page; that run decides how it ends.

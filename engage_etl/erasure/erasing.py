@@ -138,7 +138,8 @@ def _trace(
         paths = _arrived_files(settings, entry, kind)
         if paths and (rows or any(names_person(file, character_set, person) for file in _files_in(paths))):
             trace.files[kind] = paths
-    is_arriving = not entry.has_ended and names_person(entry.arrived_path, character_set, person)
+    place = entry.arrived_path
+    is_arriving = not entry.has_ended and isinstance(place, Path) and names_person(place, character_set, person)
     trace.is_in_it = bool(rows or trace.files) or entry.import_id in known or is_arriving
     return trace if trace.is_in_it or report.is_dir() else None
 
@@ -147,7 +148,7 @@ def _arrived_files(settings: Settings, entry: Import, kind: Kind) -> list[Path]:
     """Where the bytes of an arrival lie; of an import that has just ended, a dropped file may not be put away yet."""
     found = paths_of(settings, entry, kind)
     if kind is Kind.SETTLED_FILE and entry.has_ended and entry.claimed_path is not None:
-        found += [path for path in [Path(entry.claimed_path)] if path.is_file()]
+        found += [path for path in [entry.arrived_path] if isinstance(path, Path) and path.is_file()]
     return found
 
 

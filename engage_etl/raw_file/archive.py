@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from engage_etl.errors import FileError, FileErrorCode
+from engage_etl.sources.local import LocalFiles
+from engage_etl.sources.storage import Storage
+from engage_etl.vocabulary.locations import Location
 
 _BLOCK = 1024 * 1024
 _TRIES = 20
@@ -24,22 +28,27 @@ class ArchivedFile:
     bytes: int
 
 
-def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
+def archive_bytes(source: Location, folder: Path, name: str, storage: Storage[Any] | None = None) -> ArchivedFile:
     """Copy a file to ``<folder>/raw/<name>``, aside first; a source that is written meanwhile is copied again (R27).
+
+    storage: where the source lies, local if not stated.
 
     Raises:
         FileError: the source is missing, or is written without end.
+        SourceUnavailable: the source does not answer.
     """
     kept = folder / "raw" / name
+    files: Storage[Any] = storage or LocalFiles()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept.parent.mkdir(mode=0o700, exist_ok=True)
     for _ in range(_TRIES):
         try:
             if source == kept:
                 return ArchivedFile(kept, _digest(kept), kept.stat().st_size)
-            before = source.stat()
-            sha256, size = _copy(source, kept)
-            after = source.stat()
+            before = files.find(source)
+            with files.open(source) as reading:
+                sha256, size = _copy(reading, kept)
+            after = files.find(source)
         except FileNotFoundError:
             raise FileError(
                 FileErrorCode.FILE_MISSING,
@@ -49,20 +58,16 @@ def archive_bytes(source: Path, folder: Path, name: str) -> ArchivedFile:
             raise FileError(
                 FileErrorCode.FILE_MISSING, f"{name}: {source} is a folder; name a file in it, and import that."
             ) from None
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
+        if before == after:
             return ArchivedFile(kept, sha256, size)
     raise FileError(
         FileErrorCode.FILE_MISSING, f"{name}: the file at {source} is still being written; import it when it is whole."
     )
 
 
-def _copy(source: Path, target: Path) -> tuple[str, int]:
+def _copy(reading: BinaryIO, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    with (
-        written_aside(target) as aside,
-        source.open("rb") as reading,
-        open(aside, "wb", opener=private_file) as writing,
-    ):
+    with written_aside(target) as aside, open(aside, "wb", opener=private_file) as writing:
         while block := reading.read(_BLOCK):
             digest.update(block)
             size += len(block)

@@ -68,4 +68,6 @@ def _preview(run: StageRun, record: "ImportFile") -> str:
     if gone:
         return str(gone[0])
     kept = run.store.settings.root / record.archived_path
+    if not kept.exists():
+        return "(not kept)"  # the plain text of an encrypted file is gone when its import has ended
     return f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"

@@ -1,4 +1,8 @@
-"""Where a dropped file ends: in ``done/`` or ``failed/``, with its report beside it (R40)."""
+"""Where a dropped file ends: in ``done/`` or ``failed/`` (R40).
+
+One that was dropped on this machine ends in the data folder, with its report beside it; one that came from elsewhere ends
+below its source.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from engage_etl.settings import Settings
+from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, imports_of_arrival, update_import
+from engage_etl.vocabulary.locations import Location, RemoteLocation, read_location
 from engage_etl.vocabulary.outcomes import Status
 
 _FOLDERS = {
@@ -26,17 +32,27 @@ _REPORT = "report"
 _PRIVATE_FOLDER = 0o700
 
 
-def settle_file(store: Store, import_id: str) -> Path | None:
-    """Put the dropped file of an import that ended into ``<data>/done|failed/<automation>/<import id>/``.
+def settle_file(store: Store, import_id: str, sources: Sources | None = None) -> Location | None:
+    """Put the dropped file of an import that ended into ``done|failed/<automation>/<import id>/``.
+
+    These lie in the data folder, or below the source of a file from elsewhere.
 
     The file of an import that waits for a person stays claimed. An archive waits until all of its imports have ended, and
     fails if one of them does; the id is that of the first.
     Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
     from ``failed/`` to ``done/``. Nothing is ever overwritten.
 
+    sources: those that are open already.
+
     Returns:
         Where the file is; None if the import has not ended, was started by hand, or its file is gone.
+
+    Raises:
+        SourceUnavailable: the source does not answer; the file stays where it is.
     """
+    if sources is None:
+        with Sources(store.settings) as opened:
+            return settle_file(store, import_id, opened)
     with store.engine.begin() as connection:
         entry = find_import(connection, import_id)
         if entry.claimed_path is None:
@@ -49,12 +65,15 @@ def settle_file(store: Store, import_id: str) -> Path | None:
             return None
         kinds = {_FOLDERS[one.status] for one in entries}
         kind = "failed" if "failed" in kinds else "done"
-        folder = store.settings.root / kind / (entry.automation or "manual") / _folder_name(entry)
-        settled = _settle(entry, folder)
+        claimed = entry.arrived_path
+        top = store.settings.root if isinstance(claimed, Path) else claimed.parent.parent.parent
+        folder = top / kind / (entry.automation or "manual") / _folder_name(entry)
+        settled = _settle(entry, folder) if isinstance(folder, Path) else _settle_elsewhere(sources, entry, folder)
         if settled is None:
             return None
         for one in entries:
-            _put_report_beside(store.settings, one, folder, is_alone=len(entries) == 1)
+            if isinstance(folder, Path):
+                _put_report_beside(store.settings, one, folder, is_alone=len(entries) == 1)
             if str(settled) != one.settled_path:
                 update_import(connection, one.import_id, settled_path=str(settled))
     return settled
@@ -62,7 +81,7 @@ def settle_file(store: Store, import_id: str) -> Path | None:
 
 def _folder_name(entry: Import) -> str:
     """The id of the import; of an archive that of the first, after which its claimed file is named."""
-    return Path(entry.claimed_path or "").parent.name if entry.entry is not None else entry.import_id
+    return entry.arrived_path.parent.name if entry.entry is not None else entry.import_id
 
 
 def _settle(entry: Import, folder: Path) -> Path | None:
@@ -77,6 +96,15 @@ def _settle(entry: Import, folder: Path) -> Path | None:
             _remove_emptied(source.parent)
             return target
     return target if target.is_file() else None
+
+
+def _settle_elsewhere(sources: Sources, entry: Import, folder: RemoteLocation) -> RemoteLocation | None:
+    """Move the file at its source; what a killed process left half way is finished. None if it is nowhere."""
+    target = folder / entry.arrived_name
+    files = sources.at(target)
+    places = [place for place in (entry.claimed_path, entry.settled_path) if place is not None and place != str(target)]
+    moved = [files.move(read_location(place), target) for place in places]
+    return target if any(moved) else None
 
 
 def _move(source: Path, target: Path) -> Path:

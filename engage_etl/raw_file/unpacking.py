@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.raw_file.archive import private_file, written_aside
@@ -35,23 +35,28 @@ _NOT_MEANT = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$)")
 _BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
-class _Readable(Protocol):
+class Readable(Protocol):
     """What bytes come out of."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, at the most so many; none at the end."""
 
 
-def is_gzip(file: Path) -> bool:
+Openable = Path | BinaryIO
+"""A file by its path, or one that is open and can be read anywhere."""
+
+
+def is_gzip(file: Openable) -> bool:
     """Whether a file is compressed by gzip, by its content."""
     return _start(file).startswith(_GZIP)
 
 
-def is_zip(file: Path) -> bool:
+def is_zip(file: Openable) -> bool:
     """Whether a file is a ZIP archive, by its content."""
     return _start(file).startswith(_ZIP_STARTS)
 
 
-def archive_entries(file: Path, name: str, settings: Settings) -> list[str]:
+def archive_entries(file: Openable, name: str, settings: Settings) -> list[str]:
     """The files in a ZIP archive, in its order; what macOS and Windows put beside them is left out.
 
     name: of the archive, for messages.
@@ -84,7 +89,15 @@ def archive_entries(file: Path, name: str, settings: Settings) -> list[str]:
     return [info.filename for info in infos]
 
 
-def unpack_entry(file: Path, entry: str, folder: Path, *, name: str, settings: Settings) -> Path:
+def only_entry(file: Path, name: str, settings: Settings) -> str:
+    """The one file in an archive that was not looked into when it arrived; raises as ``archive_entries`` does."""
+    entries = archive_entries(file, name, settings)
+    if len(entries) > 1:
+        raise _invalid(name, f"the encrypted archive holds {len(entries)} files; encrypt each by itself")
+    return entries[0]
+
+
+def unpack_entry(file: Openable, entry: str, folder: Path, *, name: str, settings: Settings) -> Path:
     """Write one file of a ZIP archive into ``folder``; returns where it is.
 
     name: archive and entry, for messages.
@@ -94,14 +107,14 @@ def unpack_entry(file: Path, entry: str, folder: Path, *, name: str, settings: S
     """
     with _broken_as_sentence(name), zipfile.ZipFile(file) as archive, archive.open(entry) as reading:
         compressed = archive.getinfo(entry).compress_size
-        return _write(reading, folder / safe_name(entry), compressed, name=name, settings=settings)
+        return write_counted(reading, folder / safe_name(entry), compressed, name=name, settings=settings)
 
 
 def unpack_gzip(file: Path, folder: Path, *, name: str, settings: Settings) -> Path:
     """Write what a gzip file holds into ``folder``; returns where it is. Raises as ``unpack_entry`` does."""
     with _broken_as_sentence(name), gzip.open(file) as reading:
         inner = safe_name(name[:-3] if name.lower().endswith(".gz") else name)
-        return _write(reading, folder / inner, file.stat().st_size, name=name, settings=settings)
+        return write_counted(reading, folder / inner, file.stat().st_size, name=name, settings=settings)
 
 
 def safe_name(entry: str) -> str:
@@ -109,13 +122,19 @@ def safe_name(entry: str) -> str:
     return _UNSAFE.sub("_", PurePosixPath(entry.replace("\\", "/")).name)[-100:].lstrip(".") or "file"
 
 
-def _write(reading: _Readable, target: Path, compressed: int, *, name: str, settings: Settings) -> Path:
-    """Copy in a stream, counting what comes out, and into place once it is whole."""
+def write_counted(
+    reading: Readable, target: Path, compressed: int, *, name: str, settings: Settings, may_be_archive: bool = False
+) -> Path:
+    """Copy in a stream, counting what comes out, and into place once it is whole.
+
+    Raises:
+        FileError: another archive comes out, or more than the limits allow.
+    """
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     size = 0
     with written_aside(target) as aside, open(aside, "wb", opener=private_file) as writing:
         while block := reading.read(_BLOCK):
-            if not size:
+            if not size and not may_be_archive:
                 _refuse_nested(block, name)
             size += len(block)
             _refuse_too_large(size, compressed, name, settings)
@@ -170,6 +189,9 @@ def _invalid(name: str, problem: str) -> FileError:
     return FileError(FileErrorCode.ARCHIVE_INVALID, f"{name}: {problem}. Nothing of it was imported.")
 
 
-def _start(file: Path) -> bytes:
+def _start(file: Openable) -> bytes:
+    if not isinstance(file, Path):
+        file.seek(0)
+        return file.read(4)
     with file.open("rb") as reading:
         return reading.read(4)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
+from engage_etl.raw_file.stage import kept_path
 from engage_etl.reports.changes_file import write_changes
 from engage_etl.reports.page_file import PAGE
 from engage_etl.reports.private_files import replaced_folder
@@ -102,7 +103,7 @@ def _write_row_files(store: Store, entry: Import, folder: Path) -> None:
     with store.engine.connect() as connection:
         record = find_file(connection, entry.import_id)
     if record is not None and entry.validated_at is not None:
-        write_row_files(folder, _reported_rows(store, entry, record), _row_format(store, record))
+        write_row_files(folder, _reported_rows(store, entry, record), _row_format(store, entry, record))
 
 
 def _write_summary(store: Store, path: Path, entry: Import) -> None:
@@ -111,11 +112,11 @@ def _write_summary(store: Store, path: Path, entry: Import) -> None:
     write_summary(path, entry, approval)
 
 
-def _row_format(store: Store, record: ImportFile) -> RowFormat:
+def _row_format(store: Store, entry: Import, record: ImportFile) -> RowFormat:
     """The source's own separator, encoding and byte-order mark; commas and UTF-8 where it was XML."""
     if record.format.file_type is FileType.XML:
         return RowFormat()
-    with (store.settings.root / record.archived_path).open("rb") as file:
+    with kept_path(store, entry, record).open("rb") as file:
         is_marked = record.character_set.startswith("utf") and file.read(4).startswith(_BYTE_ORDER_MARKS)
     return RowFormat(record.separator or ",", record.character_set, is_marked)
 

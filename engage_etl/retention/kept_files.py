@@ -14,6 +14,7 @@ from engage_etl.settings import Settings
 from engage_etl.store.imports import Import
 from engage_etl.store.removals import Kind
 from engage_etl.validated_rows.stage_files import rejected_file, summary_file, valid_file
+from engage_etl.vocabulary.locations import is_remote
 
 _PART = ".part"
 
@@ -30,7 +31,7 @@ class Size:
 def paths_of(settings: Settings, entry: Import, kind: Kind) -> list[Path]:
     """The files and folders that hold one kind of what is kept of an import; those that are there."""
     folder = settings.import_dir(entry.import_id)
-    settled = Path(entry.settled_path) if entry.settled_path else None
+    settled = _here(entry.settled_path)
     if kind is Kind.RAW_FILE:
         found = [folder / "raw", folder / "unpacked"]
     elif kind is Kind.STAGE_FILES:
@@ -43,6 +44,11 @@ def paths_of(settings: Settings, entry: Import, kind: Kind) -> list[Path]:
     else:
         found = []
     return [path for path in found if os.path.lexists(path)]
+
+
+def _here(path: str | None) -> Path | None:
+    """A path on this machine; files at sources elsewhere are those of their owners."""
+    return None if path is None or is_remote(path) else Path(path)
 
 
 def size_of(paths: Iterable[Path]) -> Size:
@@ -59,7 +65,8 @@ def remove(settings: Settings, entry: Import, paths: Iterable[Path]) -> None:
         else:
             path.unlink(missing_ok=True)
     folders = [settings.import_dir(entry.import_id)]
-    folders += [Path(path).parent for path in (entry.settled_path, entry.claimed_path) if path]
+    places = (_here(entry.settled_path), _here(entry.claimed_path))
+    folders += [place.parent for place in places if place is not None]
     for folder in folders:
         with suppress(OSError):  # something is in it, or it is gone
             folder.rmdir()

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown, PlanRejected
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
 from engage_etl.vocabulary.file_format import FileFormat
+from engage_etl.vocabulary.locations import Location, is_remote, read_location
 from engage_etl.vocabulary.options import FileType, ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -81,6 +82,7 @@ class Import:
     kept: int
     failed: int
     amends: str | None
+    source_state: str | None
 
     @property
     def starter(self) -> str | None:
@@ -113,14 +115,19 @@ class Import:
         return ImportOptions.model_validate(self.options)
 
     @property
-    def arrived_path(self) -> Path:
-        """Where the file waits to be read: claimed from a drop folder, or where it was found."""
-        return Path(self.claimed_path or self.source_path)
+    def arrived_path(self) -> Location:
+        """Where the file waits to be read: claimed at its source, or where it was found."""
+        return read_location(self.claimed_path or self.source_path)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the file came from a source on another machine, to which it goes back."""
+        return is_remote(self.source_path)
 
     @property
     def arrived_name(self) -> str:
         """Name of the file as it arrived; of an archive, where ``file`` names the entry too."""
-        return Path(self.source_path).name
+        return read_location(self.source_path).name
 
     def outcome_counts(self) -> dict[str, int]:
         """Rows by outcome, all five."""
@@ -169,21 +176,22 @@ def new_import_id(file: str, automation: str | None = None, at: datetime | None 
     return f"{automation or BY_HAND}.{stem}.{moment}.{secrets.token_hex(3)}"
 
 
-def register_import(
+def register_import(  # noqa: PLR0913 - one parameter per column
     connection: Connection,
-    source: Path,
+    source: Location,
     options: ImportOptions,
     *,
     automation: str | None = None,
-    claimed_path: Path | None = None,
+    claimed_path: Location | None = None,
     modified_at: datetime | None = None,
     import_id: str | None = None,
     entry: str | None = None,
+    source_state: str | None = None,
 ) -> str:
     """Enter an import into the register; status ``received``.
 
     claimed_path: where the file is about to be moved; it counts as claimed after ``mark_claimed``; entry: the file inside
-    the archive ``source`` that is imported.
+    the archive ``source`` that is imported; source_state: what a file elsewhere was, which is claimed once.
 
     Returns:
         The id of the import.
@@ -202,6 +210,7 @@ def register_import(
             options=options.model_dump(mode="json", exclude_none=True),
             status=Status.RECEIVED,
             modified_at=modified_at,
+            source_state=source_state,
         )
     )
     return import_id

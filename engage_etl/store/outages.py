@@ -8,7 +8,14 @@ import os
 import psycopg
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from engage_etl.errors import DataFolderUnusable, DiskFull, ReportMissing, StoreError, StoreUnavailable
+from engage_etl.errors import (
+    DataFolderUnusable,
+    DiskFull,
+    ReportMissing,
+    SourceUnavailable,
+    StoreError,
+    StoreUnavailable,
+)
 from engage_etl.settings import Settings
 
 OUTAGES = (OSError, OperationalError, psycopg.OperationalError)
@@ -36,12 +43,12 @@ def is_server_outage(error: BaseException) -> bool:
 
 
 def is_connection_lost(error: BaseException | None) -> bool:
-    """Whether an error says that a connection to the database or the network was lost or could not be made.
+    """Whether an error says that a connection to the database, a source or the network was lost or could not be made.
 
     Then, and only then, the same is tried again: it may work in a moment. What is wrong with a file, a full disk or a
     refused password stays as it is.
     """
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, (StoreUnavailable, SourceUnavailable)):
         return error.is_passing
     if isinstance(error, ReportMissing):
         return is_connection_lost(error.__cause__)

@@ -197,11 +197,21 @@ import_register = Table(
         "failed", BigInteger, nullable=False, server_default=text("0"), comment="changes that it could not take back"
     ),
     Column("amends", Text(collation="C"), comment="the import some of whose rows this one has, corrected"),
+    Column("source_state", Text, comment="size, modification time and tag of a file elsewhere as it was claimed"),
 )
 Index(None, import_register.c.received_at)
 Index(None, import_register.c.status)
 Index(None, import_register.c.reverts, postgresql_where=import_register.c.reverts.is_not(None))
 Index(None, import_register.c.amends, postgresql_where=import_register.c.amends.is_not(None))
+Index(
+    "uq_import_register_claim",
+    import_register.c.source_path,
+    import_register.c.source_state,
+    func.coalesce(import_register.c.entry, ""),
+    unique=True,
+    # Whoever claims a file elsewhere enters it first, and nobody else can while the claim is under way (R40).
+    postgresql_where=text("NOT is_claimed AND source_state IS NOT NULL"),
+)
 
 import_file = Table(
     "import_file",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -25,6 +26,7 @@ from engage_etl.triggers.automation_schema import (
 )
 from engage_etl.triggers.cron import cron_problem
 from engage_etl.vocabulary.choices import DETECT
+from engage_etl.vocabulary.locations import Location, source_location
 from engage_etl.vocabulary.options import ImportOptions
 
 UTC = "UTC"
@@ -62,6 +64,14 @@ def read_options(entry: Entry) -> tuple[ImportOptions | None, list[AutomationErr
         return ImportOptions.model_validate(given), []
     except ValidationError as error:
         return None, [_option_error(entry, problem) for problem in error.errors()]
+
+
+def read_source(entry: Entry, data_folder: Path) -> tuple[Location | None, list[AutomationError]]:
+    """The source of an automation that fits the schema, or what is wrong with it, without what may be a password."""
+    try:
+        return source_location(entry.values["source"], data_folder), []
+    except ValueError as error:
+        return None, [entry.error(f"the source does not fit: {error}.", ("source",))]
 
 
 def schedule_errors(entry: Entry) -> list[AutomationError]:

@@ -71,7 +71,12 @@ def _own_keys() -> dict[str, Any]:
             "description": "What is done with the files.",
         },
         "group": _text(ImportOptions.model_fields["group"].description or "", minLength=1),
-        "source": _text("Folder in which the files arrive, relative to the data folder.", minLength=1),
+        "source": _text(
+            "Where the files arrive: a folder, relative to the data folder, s3://bucket/prefix or "
+            "sftp://user@host:port/path.",
+            minLength=1,
+            examples=["drop/nightly-crm", "s3://bucket/prefix", "sftp://user@host/path"],
+        ),
         "pattern": _text("Names of the files that are meant, as in *.csv.", default="*"),
         "schedule": {
             "anyOf": [{"const": ON_ARRIVAL}, {"type": "string", "pattern": _CRON}],

@@ -11,9 +11,17 @@ from pathlib import Path
 
 from engage_etl.errors import AutomationError, UsageError
 from engage_etl.settings import Settings
-from engage_etl.triggers.automation_checks import UTC, nearest, read_options, schedule_errors, schema_errors
+from engage_etl.triggers.automation_checks import (
+    UTC,
+    nearest,
+    read_options,
+    read_source,
+    schedule_errors,
+    schema_errors,
+)
 from engage_etl.triggers.automation_nodes import Entry, read_entries
 from engage_etl.triggers.automation_schema import ON_ARRIVAL, USE_IDENTIFIER
+from engage_etl.vocabulary.locations import Location
 from engage_etl.vocabulary.options import ImportOptions
 
 __all__ = ["ON_ARRIVAL", "USE_IDENTIFIER", "Automation", "find_automation", "load_automations"]
@@ -23,12 +31,12 @@ __all__ = ["ON_ARRIVAL", "USE_IDENTIFIER", "Automation", "find_automation", "loa
 class Automation:
     """One automation that is right.
 
-    name: of ``[a-z0-9-]+``; source: folder, absolute; pattern: of file names; is_active: whether files are taken;
+    name: of ``[a-z0-9-]+``; source: folder, absolute, or elsewhere; pattern: of file names; is_active: whether files are taken;
     options: of its imports; cron: when, None for as soon as they arrive; time_zone: of the cron line.
     """
 
     name: str
-    source: Path
+    source: Location
     pattern: str
     is_active: bool
     options: ImportOptions
@@ -95,14 +103,15 @@ def _read(entry: Entry, data_folder: Path) -> tuple[Automation | None, list[Auto
     if errors:
         return None, errors
     options, errors = read_options(entry)
-    errors = sorted([*errors, *schedule_errors(entry)], key=lambda error: error.line)
-    if options is None or errors:
+    source, unfit = read_source(entry, data_folder)
+    errors = sorted([*errors, *unfit, *schedule_errors(entry)], key=lambda error: error.line)
+    if options is None or source is None or errors:
         return None, errors
     given = entry.values
-    source, schedule = Path(given["source"]), given.get("schedule", ON_ARRIVAL)
+    schedule = given.get("schedule", ON_ARRIVAL)
     automation = Automation(
         name=given["name"],
-        source=source if source.is_absolute() else data_folder / source,
+        source=source,
         pattern=given.get("pattern", "*"),
         is_active=given.get("active", "true") == "true",
         options=options,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from engage_etl.errors import NotificationNotSent, SecretsUnusable, UsageError
-from engage_etl.secrets_file import secrets_section
+from engage_etl.secrets_file import NOTIFY, secrets_of
 from engage_etl.settings import Settings
 from engage_etl.vocabulary.visible_text import visible
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from engage_etl.reports.notification_texts import NotificationText
 
-SECTION, ADDRESSES = "notify", "addresses"
-"""Section and key of the secrets file."""
+ADDRESSES = "addresses"
+"""Key of the secrets file."""
 LONGEST_SENDING = 20.0
 """Seconds that a service may take to accept a message."""
 _BETWEEN_ADDRESSES = re.compile(r"\s*,\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)|\s+")
@@ -158,9 +158,7 @@ def are_configured(settings: Settings) -> bool:
 def _addresses(settings: Settings) -> str:
     if settings.notify is not None:
         return settings.notify.get_secret_value()
-    if settings.secrets_file is None:
-        return ""
-    return secrets_section(settings.secrets_file, SECTION, (ADDRESSES,)).get(ADDRESSES, "")
+    return secrets_of(settings, NOTIFY).get(ADDRESSES, "")
 
 
 def _keep_to_ourselves() -> None:

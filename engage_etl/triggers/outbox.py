@@ -10,8 +10,9 @@ from itertools import islice
 
 import dagster as dg
 
-from engage_etl.errors import EngageError, ImportEnded, ReportMissing
+from engage_etl.errors import EngageError, ImportEnded, ReportMissing, SourceRefused, SourceUnavailable
 from engage_etl.raw_file.settling import settle_file
+from engage_etl.sources.opening import Sources
 from engage_etl.stage_run import finish_import
 from engage_etl.store.approvals import Approval, approved_imports, void_approvals
 from engage_etl.store.engine import Store
@@ -28,6 +29,7 @@ from engage_etl.store.imports import (
 )
 from engage_etl.triggers.jobs import IMPORT_CONTACTS
 from engage_etl.triggers.runs import runs_by_import
+from engage_etl.vocabulary.locations import RemoteLocation
 from engage_etl.vocabulary.outcomes import Status
 
 _MAY_HAVE_ENDED = (Status.APPLIED, Status.FAILED, Status.PLANNED)
@@ -58,14 +60,17 @@ class DueRun:
         return f"{self.entry.import_id}/{self.attempt}"
 
 
-def due_runs(store: Store, instance: dg.DagsterInstance, scheduled: Collection[str] = ()) -> list[DueRun]:
+def due_runs(
+    store: Store, instance: dg.DagsterInstance, scheduled: Collection[str] = (), silent: Collection[str] = ()
+) -> list[DueRun]:
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
     A first run is asked for at once, and stands in Dagster's queue in the order of arrival. Another one, after a run that
     died or came too early, is asked for when it is the import's turn (R40).
 
     scheduled: names of automations whose schedules ask for the first runs themselves; what is left of these after a crash is
-    asked for after ``HEAD_START``.
+    asked for after ``HEAD_START``; silent: addresses of sources that do not answer; a run that has to read from them would
+    use up an attempt.
 
     An import whose runs died as often as the settings allow ends as failed, and so does one whose run was cancelled.
 
@@ -86,6 +91,7 @@ def due_runs(store: Store, instance: dg.DagsterInstance, scheduled: Collection[s
         waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
         waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
+    waiting = [entry for entry in waiting if not _lies_at(silent, entry)]
     found = (
         _due_run(store, entry, runs.get(entry.import_id, []), approvals.get(entry.import_id))
         for entry in sorted(waiting, key=arrival)
@@ -106,11 +112,15 @@ def _is_asked_for_by_schedule(entry: Import, scheduled: Collection[str]) -> bool
     return entry.automation in scheduled and datetime.now(UTC) - entry.received_at < HEAD_START
 
 
-def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
+def settle_ended(store: Store, complain: Callable[[str], None], sources: Sources | None = None) -> None:
     """Write the report and put away the file of dropped imports that ended or came to wait just before their process died.
 
-    complain: told of each that cannot be put away; it is tried again at the next tick.
+    complain: told of each that cannot be put away; it is tried again at the next tick; sources: those that are open
+    already.
     """
+    if sources is None:
+        with Sources(store.settings) as opened:
+            return settle_ended(store, complain, opened)
     with store.engine.connect() as connection:
         ended = list_imports(connection, statuses=_MAY_HAVE_ENDED, is_claimed=True, is_settled=False)
         ended = [entry for entry in ended if entry.automation and entry.has_ended]
@@ -123,10 +133,18 @@ def settle_ended(store: Store, complain: Callable[[str], None]) -> None:
     for entry in ended:
         try:
             # Without its file, which people may have taken away, there is nothing left to do but to look once more.
-            settle = finish_import if entry.arrived_path.exists() else settle_file
-            settle(store, entry.import_id)
+            place = entry.arrived_path
+            settle = finish_import if sources.at(place).find(place) is not None else settle_file
+            settle(store, entry.import_id, sources)
         except (OSError, EngageError) as error:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
+            if isinstance(error, SourceUnavailable) and not isinstance(error, SourceRefused):
+                sources.give_up(entry.arrived_path, error)
+
+
+def _lies_at(addresses: Collection[str], entry: Import) -> bool:
+    place = entry.arrived_path
+    return isinstance(place, RemoteLocation) and place.address in addresses
 
 
 def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approval: Approval | None) -> DueRun | None:
@@ -182,5 +200,5 @@ def _approved_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], ap
 def _give_up(store: Store, entry: Import, why: str) -> None:
     with store.engine.begin() as connection:
         mark_failed(connection, entry.import_id, ImportEnded(f"{entry.file}: {why}"))
-    with suppress(ReportMissing):  # ``settle_ended`` tries it again and complains
+    with suppress(ReportMissing, SourceUnavailable):  # ``settle_ended`` tries it again and complains
         finish_import(store, entry.import_id)

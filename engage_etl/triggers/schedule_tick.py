@@ -12,8 +12,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from engage_etl.errors import StoreUnavailable
+from engage_etl.errors import SourceUnavailable, StoreUnavailable
 from engage_etl.settings import Settings
+from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store, open_store
 from engage_etl.store.reconnecting import wait_for_store
 from engage_etl.triggers.arrivals import Look, see_waiting, settle_pause, take_seen
@@ -21,9 +22,12 @@ from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.looking import make_folders, run_request
 from engage_etl.triggers.outbox import first_runs
 from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.vocabulary.locations import RemoteLocation
 
 _LONGEST_TICK = 40.0
 """Seconds; Dagster ends a tick after 60."""
+_PATIENCE_ELSEWHERE = 30.0
+"""Seconds after which a tick asks S3 and SFTP no more; what is asked last may still take its time."""
 
 
 def tick(
@@ -36,6 +40,7 @@ def tick(
 
     Raises:
         StoreError: the store cannot be opened; Dagster tries the tick again.
+        SourceUnavailable: the source does not answer, likewise: the next tick of the schedule may be a day away.
     """
     until = time.monotonic() + _LONGEST_TICK
     automations, errors = load_automations(settings.automations_file, settings.root)
@@ -47,11 +52,12 @@ def tick(
         return dg.SkipReason(reason)
     complaints: list[str] = []
     make_folders([automation], complaints.append)
-    with _open(settings, until) as store:
-        ids, left = _take_all(store, automation, complaints.append, until)
+    with _open(settings, until) as store, Sources(settings, patience=_PATIENCE_ELSEWHERE) as sources:
+        ids, left = _take_all(store, automation, complaints.append, until, sources)
         due = first_runs(store, ids)
     complaints += _left(left, automation)
     if not due:
+        _raise_if_silent(automation, sources)
         return dg.SkipReason("; ".join(complaints) or f"no file waits in {automation.source}")
     for complaint in complaints:
         warn(complaint)
@@ -79,21 +85,27 @@ def _open(settings: Settings, until: float) -> Store:
 
 
 def _take_all(
-    store: Store, automation: Automation, complain: Callable[[str], None], until: float
+    store: Store, automation: Automation, complain: Callable[[str], None], until: float, sources: Sources
 ) -> tuple[list[str], Look]:
     """Claim the files that have stopped growing, as many as time allows; returns the imports and what is left."""
-    seen = see_waiting([automation], complain)
+    seen = see_waiting(store, [automation], complain, sources)
     if not seen:
         return [], {}
     time.sleep(settle_pause(store))
     ids: list[str] = []
     while True:
-        taken, left = take_seen(store, [automation], seen, complain=complain, until=until)
+        taken, left = take_seen(store, [automation], seen, complain=complain, until=until, sources=sources)
         ids += taken
         # Only as many are taken at once; those that have grown since are not waited for.
         seen = {path: state for path, state in left.items() if seen.get(path) == state}
         if not taken or not seen or time.monotonic() > until:
             return ids, left
+
+
+def _raise_if_silent(automation: Automation, sources: Sources) -> None:
+    source = automation.source
+    if isinstance(source, RemoteLocation) and source.address in sources.given_up:
+        raise SourceUnavailable(sources.given_up[source.address])
 
 
 def _left(left: Look, automation: Automation) -> Sequence[str]:

@@ -213,7 +213,8 @@ def _prepare_folders(settings: Settings, say: Callable[[str], None]) -> None:
     settings.drop_dir.mkdir(parents=True, exist_ok=True)
     automations, errors = load_automations(settings.automations_file, settings.root)
     for automation in automations:
-        automation.source.mkdir(parents=True, exist_ok=True)
+        if isinstance(automation.source, Path):
+            automation.source.mkdir(parents=True, exist_ok=True)
     for error in errors:
         say(f"Automation left out: {error}")
     if not automations:

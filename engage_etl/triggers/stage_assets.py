@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from engage_etl.errors import EngageError, ImportBusy
+from engage_etl.errors import EngageError, ImportBusy, SourceUnavailable
 from engage_etl.logs import start_logging
 from engage_etl.reports.page_file import page_address
 from engage_etl.triggers.resources import StoreResource
@@ -82,7 +82,7 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
 
 
 def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext) -> None:
-    """Wait until the connection is there again.
+    """Wait until the connection is there again; a source elsewhere is asked again after the same pauses.
 
     Nothing may be logged before: the event log is on the same server.
 
@@ -105,7 +105,8 @@ def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext) -> N
     if is_back:
         # Kept connections of Dagster's storage were lost with ours.
         context.instance.run_storage.dispose()
-        context.log.warning(f"{_sentence(error)} It is there again; this is try {tried + 2}.")
+        again = "It is asked again" if isinstance(error, SourceUnavailable) else "It is there again"
+        context.log.warning(f"{_sentence(error)} {again}; this is try {tried + 2}.")
         raise dg.RetryRequested(max_retries=settings.connection_retries) from None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func
 
 from engage_etl.errors import UsageError
+from engage_etl.raw_file.stage import kept_path
 from engage_etl.store.custom_attributes import known_attributes
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import, void_plan
@@ -44,7 +45,7 @@ def validate_rows(store: Store, import_id: str, on_progress: Callable[[int], Non
         options=entry.import_options,
         known=known,
         chunk_rows=store.settings.chunk_rows,
-        beside=(store.settings.root / record.archived_path).stat().st_size >= store.settings.second_process_from,
+        beside=kept_path(store, entry, record).stat().st_size >= store.settings.second_process_from,
     )
     with _unfinished_files_removed(folder):
         summary = validate(open_kept_file(store, entry, record), given, folder, on_progress)
@@ -89,7 +90,7 @@ def _unfinished_files_removed(folder: Path) -> Iterator[None]:
 def open_kept_file(store: Store, entry: Import, record: ImportFile) -> RecordReader:
     """A reader of the kept bytes of an import."""
     return open_reader(
-        store.settings.root / record.archived_path,
+        kept_path(store, entry, record),
         name=entry.file,
         format=record.format,
         options=entry.import_options,

@@ -27,6 +27,7 @@ def embedded() -> Iterator[EmbeddedServer]:
     """A server of its own, which the test may stop."""
     folder = Path(tempfile.mkdtemp(prefix="engage-back-"))
     folder.chmod(0o755)
+    # With fsync: without it, commits of the last moment are lost when the server is stopped hard.
     started = EmbeddedServer(folder, shared_buffers="64MB")
     try:
         yield started

@@ -1,0 +1,1 @@
+"""Where files come from: local folders, S3 and SFTP. Listed, read and moved there, each in its own way."""
