@@ -122,7 +122,7 @@ def test_every_option_of_the_command_has_a_twin() -> None:
     options = {name[2:] for one in command.commands["import"].params for name in one.opts if name.startswith("--")}
     twins = set(automations_schema()["properties"]["automations"]["items"]["properties"])
     assert {"import-mode", "use-external-identifier"} < options
-    assert options - twins == {"use-external-identifier", "strict", "json", "help"} & options
+    assert options - twins == {"use-external-identifier", "amends", "by", "strict", "json"}
 
 
 def test_the_example_of_the_documentation_is_right(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ CONTENT = "user.Identifier,user.Email\n1,a@x.org\n2,b@x.org\n"
 WITHIN = {
     "raw_file": (raw_file, "record_file"),
     "validated_rows": (validated_rows, "validate_rows"),
-    "match_plan": (match_plan, "make_plan"),
+    "match_plan": (match_plan, "record_plan"),
     "applied_updates": (applied_updates, "write_updates"),
 }
 """By stage, a function during which the server goes away."""
@@ -152,7 +152,7 @@ def test_a_server_that_stays_away_ends_the_import_after_the_last_pause(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     outage.comes_back_after = 0
-    monkeypatch.setattr(match_plan, "make_plan", outage.within(match_plan.make_plan))
+    monkeypatch.setattr(match_plan, "record_plan", outage.within(match_plan.record_plan))
     file = tmp_path / "contacts.csv"
     file.write_text(CONTENT)
     store = importing.store.__class__(importing.store.engine, dagster_settings)
@@ -190,7 +190,7 @@ def test_an_error_of_the_program_is_tried_once(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(match_plan, "make_plan", full)
+    monkeypatch.setattr(match_plan, "record_plan", full)
     entry = run(importing, dagster_settings)
     assert (entry.status, outage.pauses, retries(instance, entry)) == ("validated", [], [])
 
