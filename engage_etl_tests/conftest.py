@@ -54,6 +54,16 @@ def _server(folder: Path) -> EmbeddedServer:
     return EmbeddedServer(folder, shared_buffers="256MB", fsync=False)
 
 
+@pytest.fixture(autouse=True)
+def environment_put_back() -> Iterator[None]:
+    """To open Dagster's instance sets variables of the process, which the tests that follow would take for settings."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def server() -> str:
     """The address of the server without database, with a migrated template database on it."""

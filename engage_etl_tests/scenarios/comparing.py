@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select, text
 
+from engage_etl.reports.page_file import PAGE
 from engage_etl.settings import Settings
 from engage_etl.store.engine import connect_engine
 from engage_etl.store.tables import METADATA, contact, store_write
@@ -19,6 +21,7 @@ from engage_etl.store.tables import METADATA, contact, store_write
 _NOT_COMPARED = {"change_id", "plan_snapshot"}
 """Numbers that a sequence or the server gives."""
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC")
 _OWN_FOLDERS = {"dagster", "postgres", "log"}
 _RELATIONS = text(
     "SELECT nspname, relname, relkind::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
@@ -92,6 +95,8 @@ def _timeless(value: Any) -> Any:
 
 
 def _report(path: Path) -> Any:
+    if path.name == PAGE:
+        return _MOMENT.sub("some time", path.read_text(encoding="utf-8"))
     if path.name != "changes.csv":
         return path.read_bytes()
     rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))

@@ -31,10 +31,13 @@ def settings(settings: Settings) -> Iterator[Settings]:
         yield own
 
 
+OURS = ("housekeeping", "retention")
+
+
 def schedules(service: Service) -> dict[str, Any]:
     """The schedules of the automations, by name, as the web page shows them."""
     [repository] = service.ask(SCHEDULES)["repositoriesOrError"]["nodes"]
-    return {one["name"]: one for one in repository["schedules"] if one["name"] != "housekeeping"}
+    return {one["name"]: one for one in repository["schedules"] if one["name"] not in OURS}
 
 
 def states(service: Service) -> dict[str, tuple[str, str]]:

@@ -32,9 +32,9 @@ with open_store(load_settings()) as store, import_stage(store, import_id):
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("writing", "_update_contacts"),  # addresses are vacated
+        ("writing", "update_contacts"),  # addresses are vacated
         ("writing", "_create_contacts"),  # contacts are updated
-        ("writing", "_write_history"),  # contacts are created
+        ("writing", "write_history"),  # contacts are created
         ("stage", "update_import"),  # all is written but the verdict
     ],
 )

@@ -85,7 +85,7 @@ def test_a_server_that_is_too_old(settings: Settings, monkeypatch: pytest.Monkey
 
 def test_an_external_store_is_not_upgraded_unasked(store: Store, settings: Settings) -> None:
     with store.engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+        connection.execute(text(f"DROP SCHEMA {SCHEMA}, audit CASCADE"))
     with pytest.raises(SchemaMismatch, match=r"schema none, .* needs .*; run `engage-etl db upgrade`"):
         open_store(settings)
     assert upgrade_store(settings) == head_revision()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +25,9 @@ automations:
 
 @pytest.fixture
 def dagster_settings(settings: Settings) -> Iterator[Settings]:
-    """The settings of an installation whose Dagster has a database of its own; the environment is put back."""
-    before = dict(os.environ)
+    """The settings of an installation whose Dagster has a database of its own."""
     with own_dagster(settings) as own:
         yield own
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ select
     coalesce(options ->> 'import_mode', 'add-and-update') as import_mode,
     status,
     error_code,
+    reverts,
+    amends,
     rows,
     created,
     updated,
