@@ -110,6 +110,9 @@ def run(importing: Importing, settings: Settings, content: str = CONTENT) -> Imp
 
 def retries(instance: dg.DagsterInstance, entry: Import) -> list[str]:
     """The stages that were tried again, in all runs of an import."""
+    # This instance has noticed nothing of the outage: what it keeps of connections is dead.
+    instance.run_storage.dispose()
+    instance.event_log_storage.dispose()
     logs = [log for one in list_runs(instance, entry.import_id) for log in instance.all_logs(one.run_id)]
     events = [log.dagster_event for log in logs if log.dagster_event is not None]
     return [str(event.step_key) for event in events if event.is_step_up_for_retry]
