@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
-from sqlalchemy import ColumnElement, Connection, extract, func, select
+from sqlalchemy import ColumnElement, Connection, and_, extract, func, select
 
 from engage_etl.store.imports import BY_HAND, UNFINISHED
 from engage_etl.store.tables import import_register
@@ -17,7 +17,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _columns = import_register.c
 _AUTOMATION = func.coalesce(_columns.automation, BY_HAND).label("automation")
-_DONE = (Status.APPLIED, Status.REVERTED)
+_APPLIED = and_(_columns.status.in_((Status.APPLIED, Status.REVERTED)), _columns.reverts.is_(None))
+"""Imports that took in a file; those that undo another one have no rows."""
 _STEPS = {
     "validate": (_columns.received_at, _columns.validated_at),
     "plan": (_columns.validated_at, _columns.planned_at),
@@ -45,7 +46,8 @@ class _Figures(Collector):
 
     def _imports(self) -> Metric:
         family = GaugeMetricFamily("engage_imports", "Imports by status.", labels=("automation", "status"))
-        query = select(_AUTOMATION, _columns.status, func.count()).group_by(_AUTOMATION, _columns.status)
+        query = select(_AUTOMATION, _columns.status, func.count()).where(_columns.reverts.is_(None))
+        query = query.group_by(_AUTOMATION, _columns.status)
         for automation, status, imports in self._connection.execute(query).tuples():
             family.add_metric((automation, status), imports)
         return family
@@ -55,7 +57,7 @@ class _Figures(Collector):
             "engage_import_rows", "Rows of applied imports by outcome.", labels=("automation", "outcome")
         )
         sums = [func.sum(_columns[outcome.value]) for outcome in Outcome]
-        query = select(_AUTOMATION, *sums).where(_columns.status.in_(_DONE)).group_by(_AUTOMATION)
+        query = select(_AUTOMATION, *sums).where(_APPLIED).group_by(_AUTOMATION)
         for automation, *rows in self._connection.execute(query).tuples():
             for outcome, number in zip(Outcome, rows, strict=True):
                 family.add_metric((automation, outcome.value), int(number))
@@ -69,7 +71,7 @@ class _Figures(Collector):
         sums: list[ColumnElement[float]] = [
             func.coalesce(func.sum(extract("epoch", until - since)), 0) for since, until in _STEPS.values()
         ]
-        query = select(_AUTOMATION, func.count(), *sums).where(_columns.status.in_(_DONE)).group_by(_AUTOMATION)
+        query = select(_AUTOMATION, func.count(), *sums).where(_APPLIED).group_by(_AUTOMATION)
         for automation, number, *seconds in self._connection.execute(query).tuples():
             imports.add_metric((automation,), number)
             for step, spent in zip(_STEPS, seconds, strict=True):
