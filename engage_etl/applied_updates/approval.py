@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from sqlalchemy import Connection
 
 from engage_etl.errors import ApprovalMissing, ApprovalRefused, BrakeStopped, PlanRejected, UsageError
@@ -108,4 +110,6 @@ def _demand_name(name: str) -> None:
 
 
 def _same(name: str, other: str | None) -> bool:
-    return name.strip().casefold() == (other or "").strip().casefold()
+    """Whether two spellings are one name: case, white space and how accents are put together make no difference."""
+    first, second = (" ".join(unicodedata.normalize("NFKC", text).casefold().split()) for text in (name, other or ""))
+    return first == second

@@ -59,7 +59,9 @@ def _the_one(condition: ColumnElement[bool]) -> int:
             connection.scalars(select(contact.c.contact_id).where(condition).order_by(contact.c.contact_id))
         )
     if not ids:
-        raise UsageError("No contact was found; nobody was erased.")
+        raise UsageError(
+            "No contact was found; nobody was erased. One that a revert has removed is named by --id, as its history does."
+        )
     if len(ids) > 1:
         named = ", ".join(map(str, ids[:_NAMED])) + (" and more" if len(ids) > _NAMED else "")
         raise UsageError(f"Several contacts were found (ids {named}), and nobody was erased; name one with --id.")

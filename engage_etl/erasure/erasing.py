@@ -25,6 +25,7 @@ from engage_etl.errors import ImportEnded, StoreUnavailable, UsageError
 from engage_etl.retention.kept_files import paths_of, remove, size_of
 from engage_etl.settings import Settings
 from engage_etl.stage_run import finish_import
+from engage_etl.store.contacts import is_id
 from engage_etl.store.engine import Store
 from engage_etl.store.erasures import Erasure, add_erased, begin_erasure, end_erasure, find_erasures
 from engage_etl.store.imports import Import, ImportFile, find_file, import_lock, list_imports, mark_failed
@@ -83,7 +84,8 @@ def forget(
         ImportBusy: somebody works on an import that the person is in; what was erased so far stays erased.
     """
     with store.engine.connect() as connection:
-        _demand_not_erased(find_erasures(connection, contact_id), contact_id)
+        found = find_erasures(connection, contact_id) if is_id(contact_id) else []
+        _demand_not_erased(found, contact_id)
         person = find_person(connection, contact_id)
     traces = find_traces(store, person)
     on_their_way = [trace.entry for trace in traces if trace.is_in_it and not trace.entry.has_ended]

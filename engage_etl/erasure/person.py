@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, select
 
 from engage_etl.errors import UsageError
+from engage_etl.store.contacts import by_id, is_id
 from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, membership, plan_row
 from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, BY_FIELD, IDENTIFIER, is_free
 from engage_etl.vocabulary.comparison import comparison_form
@@ -112,13 +113,15 @@ def find_person(connection: Connection, contact_id: int) -> Person:
     Raises:
         UsageError: there is no such contact.
     """
-    row = connection.execute(select(contact).where(contact.c.contact_id == contact_id)).mappings().one_or_none()
-    if row is None:
+    row = connection.execute(select(contact).where(by_id(contact_id))).mappings().one_or_none()
+    if row is None and not _is_remembered(connection, contact_id):
         raise UsageError(f"There is no contact with id {contact_id}.")
     known: defaultdict[str, set[str]] = defaultdict(set)
-    values: set[str] = set(_texts(row["custom"].values()))
-    for attribute in ATTRIBUTES:
-        _note(known, values, attribute.field, [row[attribute.field]])
+    values: set[str] = set()
+    if row is not None:
+        values |= set(_texts(row["custom"].values()))
+        for attribute in ATTRIBUTES:
+            _note(known, values, attribute.field, [row[attribute.field]])
     attributes: Select[Any] = select(membership.c.attributes).where(membership.c.contact_id == contact_id)
     for of_member in connection.scalars(attributes):
         values |= set(_texts(of_member.values()))
@@ -129,6 +132,14 @@ def find_person(connection: Connection, contact_id: int) -> Person:
             for field, pair in fields.items():
                 _note(known, values, field, pair)
     return Person(contact_id, _of_nobody_else(connection, contact_id, known), frozenset(values))
+
+
+def _is_remembered(connection: Connection, contact_id: int) -> bool:
+    """Whether history or plans are about a contact that is gone: a revert has removed it."""
+    if not is_id(contact_id):
+        return False
+    about = [select(table.c.contact_id).where(table.c.contact_id == contact_id) for table in (contact_change, plan_row)]
+    return any(connection.scalar(select(query.exists())) for query in about)
 
 
 def _note(known: defaultdict[str, set[str]], values: set[str], field: str, texts: Iterable[Any]) -> None:

@@ -48,7 +48,7 @@ def stop_sentence(entry: Import, exceeded: list[BrakeVerdict]) -> str:
     findings = "; ".join(verdict.finding for verdict in exceeded)
     return (
         f"{entry.file}: {findings}. Nothing was applied. Look at the report, then correct the file, "
-        f"`engage-etl imports reject {entry.import_id}` and import it again, or apply this plan all the same with "
+        f"`engage-etl imports reject {entry.import_id} --because TEXT` and import it again, or apply this plan all the same with "
         f"`engage-etl imports approve {entry.import_id}`."
     )
 

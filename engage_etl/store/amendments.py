@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from engage_etl.errors import UsageError
 from engage_etl.store.imports import Import, find_import
-from engage_etl.store.tables import import_register
+from engage_etl.store.tables import import_register, plan_row
 from engage_etl.vocabulary.comparison import group_key
 from engage_etl.vocabulary.options import FileType
 from engage_etl.vocabulary.outcomes import Outcome, Status
@@ -86,17 +87,33 @@ def corrections(connection: Connection, entry: Import) -> Corrections | None:
     applied = [one for one in later if one.status is Status.APPLIED]
     if not later or first.status is not Status.APPLIED:
         return None
-    taken_in = sum(one.rows - one.rejected for one in applied)
+    corrected = _corrected(connection, first, applied)
+    taken_in = corrected + sum(one.skipped for one in applied)
     return Corrections(
         import_id=first.import_id,
         imports=tuple(one.import_id for one in applied),
         rows=first.rows,
         applied_at_first=_written(first),
-        applied_after_correction=sum(map(_written, applied)),
+        applied_after_correction=corrected,
         skipped=first.skipped + sum(one.skipped for one in applied),
         still_rejected=max(0, first.rejected - taken_in),
         added=max(0, taken_in - first.rejected),
     )
+
+
+def _corrected(connection: Connection, first: Import, later: Sequence[Import]) -> int:
+    """Rows that corrections have taken in: those of one contact count once, however often its row came again.
+
+    Where plans were removed since (R42), rows are added up as they were counted.
+    """
+    columns, ids = plan_row.c, [entry.import_id for entry in later]
+    planned: set[str] = set(connection.scalars(select(columns.import_id).where(columns.import_id.in_(ids)).distinct()))
+    if any(entry.rows and entry.import_id not in planned for entry in later):
+        return sum(map(_written, later))
+    is_written = columns.outcome.in_([outcome.value for outcome in _WRITTEN])
+    at_first = select(columns.contact_id).where(columns.import_id == first.import_id, is_written)
+    written = select(columns.contact_id).where(columns.import_id.in_(ids), is_written)
+    return connection.scalar(select(func.count()).select_from(written.except_(at_first).subquery())) or 0
 
 
 def _written(entry: Import) -> int:

@@ -29,7 +29,12 @@ def by_identifier(value: str) -> ColumnElement[bool]:
 
 def by_id(contact_id: int) -> ColumnElement[bool]:
     """The contact with this id; an id beyond what the column holds finds nobody."""
-    return contact.c.contact_id == contact_id if abs(contact_id) <= _LARGEST_ID else false()
+    return contact.c.contact_id == contact_id if is_id(contact_id) else false()
+
+
+def is_id(number: int) -> bool:
+    """Whether a number can be the id of a contact."""
+    return abs(number) <= _LARGEST_ID
 
 
 def find_contacts(connection: Connection, condition: ColumnElement[bool], *, history: bool) -> list[dict[str, Any]]:

@@ -30,6 +30,9 @@ from engage_etl.vocabulary.locations import Location, source_location
 from engage_etl.vocabulary.options import ImportOptions
 
 UTC = "UTC"
+_MISPLACED = ("use-external-identifier", USE_IDENTIFIER)
+"""Keys under which people look for what is an additional parameter (R2)."""
+_OWN_FOLDERS = ("dagster", "done", "failed", "imports", "log", "postgres", "reports")
 TAKEN_NAMES = ("drop_folder", "housekeeping", "marts", "notifications", "retention")
 """Names of our own sensors and schedules, which an automation with a schedule cannot have."""
 _FIRST = ("required", "minLength")
@@ -69,9 +72,22 @@ def read_options(entry: Entry) -> tuple[ImportOptions | None, list[AutomationErr
 def read_source(entry: Entry, data_folder: Path) -> tuple[Location | None, list[AutomationError]]:
     """The source of an automation that fits the schema, or what is wrong with it, without what may be a password."""
     try:
-        return source_location(entry.values["source"], data_folder), []
+        source = source_location(entry.values["source"], data_folder)
     except ValueError as error:
         return None, [entry.error(f"the source does not fit: {error}.", ("source",))]
+    if isinstance(source, Path) and _is_of_the_installation(source.resolve(), data_folder.resolve()):
+        sentence = (
+            f"the source {entry.values['source']!r} holds files of the program itself; expected one like 'drop/crm'."
+        )
+        return None, [entry.error(sentence, ("source",))]
+    return source, []
+
+
+def _is_of_the_installation(source: Path, data_folder: Path) -> bool:
+    """Whether a folder is, holds, or lies in what the program keeps: it would take its own files for arrivals."""
+    if data_folder.is_relative_to(source):
+        return True
+    return any(source.is_relative_to(data_folder / name) for name in _OWN_FOLDERS)
 
 
 def schedule_errors(entry: Entry) -> list[AutomationError]:
@@ -134,7 +150,11 @@ def _unknown_keys(entry: Entry, problem: SchemaError, path: KeyPath) -> Iterator
                 if path
                 else f"there is no key {key!r}."
             )
-            yield entry.error(sentence, (*path, key), nearest=nearest(key, known))
+            if key in _MISPLACED and not path:
+                right = f'{PARAMETERS}: {{{USE_IDENTIFIER}: "true"}}'
+                yield entry.error(f"there is no key {key!r}; write `{right}`.", (key,))
+            else:
+                yield entry.error(sentence, (*path, key), nearest=nearest(key, known))
 
 
 def _no_choice(entry: Entry, problem: SchemaError, path: KeyPath) -> AutomationError:

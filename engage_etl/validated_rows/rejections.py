@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engage_etl.validated_rows.schema import KEY, Failure
-from engage_etl.vocabulary.attributes import BY_FIELD
+from engage_etl.vocabulary.attributes import BY_FIELD, Attribute, Kind
 from engage_etl.vocabulary.masking import mask
 from engage_etl.vocabulary.outcomes import Reason
 
 _SHOWN = 100
+_LONGEST_CODE = 3
+"""Characters of a code of a country or language, or of a title; what is longer in such a column may be a name."""
 _ORDER = {reason: position for position, reason in enumerate(Reason)}
 
 
@@ -59,7 +61,18 @@ def _fault(failure: Failure, values: Mapping[str, str | None], names: Mapping[st
 
 
 def _shown(column: str, value: str) -> str:
+    """A bad value as messages show it: in clear only what cannot be a person's, even where columns are shifted (R41)."""
     attribute = BY_FIELD.get(column)
-    if attribute is None or attribute.personal:
+    if attribute is None or attribute.personal or not _is_harmless(attribute, value):
         return mask(value)
     return value[:_SHOWN]
+
+
+def _is_harmless(attribute: Attribute, value: str) -> bool:
+    if "@" in value:
+        return False
+    if attribute.kind is Kind.IDENTIFIER:
+        return True
+    if attribute.kind is Kind.TIME_ZONE and "/" in value:
+        return True
+    return len(value) <= _LONGEST_CODE or value.lstrip("+-").isdigit()

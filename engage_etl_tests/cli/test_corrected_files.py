@@ -83,6 +83,14 @@ def test_rows_that_are_lacking_or_more_are_told(importing: Importing) -> None:
     assert (found.applied_after_correction, found.added) == (3, 1)
 
 
+def test_a_row_that_is_corrected_and_imported_twice_counts_once(importing: Importing) -> None:
+    first = importing(FIRST)
+    for _ in range(2):
+        amended(importing, first, HEADER + "8,c8@x.org\n")
+    assert (found := added_up(importing, first)) is not None
+    assert (found.applied_after_correction, found.still_rejected, found.added) == (1, 1, 0)
+
+
 def test_of_xml_neither_type_nor_separator_nor_encoding_are_taken_over(importing: Importing) -> None:
     content = "<userdata><list><user><identifier>1</identifier><email>none</email></user></list></userdata>"
     first = importing(content, name="one.xml", file_type="xml", character_set="UTF-8", link_unidentified=True)

@@ -273,3 +273,22 @@ def test_what_reverts_and_pages_tell_of_the_person_goes_too(importing: Importing
     assert f"{report}/not_restored.csv" in before["Marchbanks"] and before.keys() == marks
     forget_ann(importing)
     assert places_of(settings, marks) == {}
+
+
+def test_a_contact_that_a_revert_removed_can_be_erased_by_its_id(importing: Importing) -> None:
+    """What an undo could bring back is still kept."""
+    entry = importing(PEOPLE)
+    [ann] = [one["contact_id"] for one in importing.contacts() if one["identifier"] == "ann-001"]
+    revert = revert_and_finish(importing.store, entry.import_id)
+    assert importing.contacts() == []
+    forget(importing.store, NoRuns(), ann, by="the test")
+    database = importing.store.engine.url.database
+    settings = importing.store.settings.model_copy(update={"dagster_database": database})
+    assert places_of(settings, {"Quirrel", "ann@x.org", "ann-001"}) == {}
+    revert_and_finish(importing.store, revert.import_id)
+    assert importing.column("identifier") == [("ben-002",)]
+
+
+def test_an_id_that_no_contact_can_have_is_nobody_s(importing: Importing) -> None:
+    with pytest.raises(UsageError, match="no contact with id 99999999999999999999"):
+        forget(importing.store, NoRuns(), 99999999999999999999, by="the test")

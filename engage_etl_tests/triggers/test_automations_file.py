@@ -385,3 +385,17 @@ def test_every_option_that_is_on_or_off_takes_true_and_false_only(tmp_path: Path
         [automation], _ = load(tmp_path, GOOD + f"    {key}: true\n")
         assert getattr(automation.options, key.replace("-", "_")) is True
         assert error_of(tmp_path, GOOD + f"    {key}: True\n").nearest == "true"
+
+
+@pytest.mark.parametrize(
+    "source", [".", "..", "imports", "done/crm", "reports", "dagster", "postgres/x", "drop/../failed"]
+)
+def test_a_source_that_is_the_program_s_own_is_refused(tmp_path: Path, source: str) -> None:
+    error = error_of(tmp_path, GOOD.replace("drop/nightly-crm", source))
+    assert (error.key, "holds files of the program itself" in str(error)) == ("source", True)
+
+
+@pytest.mark.parametrize("key", ["use-external-identifier", "source-use-customeridentifier"])
+def test_r2_the_parameter_in_the_wrong_place_is_shown_the_right_one(tmp_path: Path, key: str) -> None:
+    error = error_of(tmp_path, GOOD + f'    {key}: "true"\n')
+    assert 'write `additional-parameters: {source-use-customeridentifier: "true"}`' in str(error)

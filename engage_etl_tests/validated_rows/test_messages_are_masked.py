@@ -32,9 +32,17 @@ def test_r41_an_address_keeps_its_top_level_domain_only(tmp_path: Path) -> None:
 
 
 def test_r41_identifiers_and_codes_are_clear(tmp_path: Path) -> None:
-    text = "user.Identifier,user.Title,user.ISOCountryCode\nC 17,Mrs,Germany\n"
+    text = "user.Identifier,user.Title,user.ISOCountryCode,user.TimeZone\nC 17,Mrs,GX,Europe/Berln\n"
     [message] = check_csv(tmp_path, text).messages.values()
-    assert all(f'"{value}"' in message for value in ("C 17", "Mrs", "Germany"))
+    assert all(f'"{value}"' in message for value in ("C 17", "Mrs", "GX", "Europe/Berln"))
+
+
+def test_r41_names_and_addresses_in_a_column_of_codes_are_masked(tmp_path: Path) -> None:
+    """Where a file has its columns shifted, anything may stand anywhere."""
+    header = "user.Identifier,user.Title,user.ISOCountryCode,user.ISOLanguageCode,user.TimeZone"
+    text = f"{header}\nx swordfish@x.org,Swordfish,swordfish@x.org,Swordfish,swordfish@x.org\n"
+    [message] = check_csv(tmp_path, text).messages.values()
+    assert "wordfish" not in message and message.count('"') == 10
 
 
 def test_r41_an_identifier_is_cut_off_where_it_is_long(tmp_path: Path) -> None:
