@@ -24,7 +24,7 @@ from engage_etl_tests.match_plan.test_plan_equals_reference import HEADERS, VALU
 FREE = {"colour": "user.CustomAttribute.Colour", "shop": "member.Shop"}
 FREE_VALUES = {"colour": ["red", "blue"], "shop": ["Ulm", "Bonn"]}
 ALL_HEADERS, ALL_VALUES = HEADERS | FREE, VALUES | FREE_VALUES
-QUICK = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Row = dict[str, str]
 
 

@@ -15,7 +15,7 @@ from engage_etl_tests.importing import Importing
 from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
 SHOP = "automations:\n  - {name: shop, group: Newsletter, source: drop/shop}\n"
 OFTEN = '  - {name: often, group: Newsletter, source: drop/often, schedule: "* * * * *"}\n'
