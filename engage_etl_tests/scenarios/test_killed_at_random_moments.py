@@ -29,6 +29,7 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"chunk_rows": 50})
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("number", range(len(NAMES)), ids=NAMES)
 def test_killed(importing: Importing, server: str, process: Forking, tmp_path: Path, number: int) -> None:
     # The rows of a large file are checked in a second process, which must not outlive the first.
