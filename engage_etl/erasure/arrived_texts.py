@@ -5,18 +5,17 @@ from __future__ import annotations
 import codecs
 import gzip
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from engage_etl.erasure.person import Person
+from engage_etl.raw_file.stage import BROKEN, is_gzip, is_zip
 
 _BLOCK = 1024 * 1024
 _OVERLAP = 8 * 1024
 """Characters of a block that are looked at again with the next: longer than any identifier or address."""
-_BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def names_person(path: Path, character_set: str | None, person: Person) -> bool:
@@ -32,15 +31,15 @@ def names_person(path: Path, character_set: str | None, person: Person) -> bool:
 def _streams(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, or of all files in an archive."""
     with path.open("rb") as file:
-        start = file.read(4)
+        is_packed, is_archive = is_gzip(file), is_zip(file)
         file.seek(0)
-        if start.startswith(b"\x1f\x8b"):
+        if is_packed:
             with gzip.open(file) as unpacked:
                 yield unpacked  # type: ignore[misc]
-        elif start.startswith(b"PK"):
-            with suppress(*_BROKEN), zipfile.ZipFile(file) as archive:
+        elif is_archive:
+            with suppress(*BROKEN), zipfile.ZipFile(file) as archive:
                 for info in archive.infolist():
-                    with suppress(*_BROKEN), archive.open(info) as entry:
+                    with suppress(*BROKEN), archive.open(info) as entry:
                         yield entry
         else:
             yield file
@@ -48,7 +47,7 @@ def _streams(path: Path) -> Iterator[IO[bytes]]:
 
 def _is_named(stream: IO[bytes], character_set: str | None, person: Person) -> bool:
     decoder, rest = None, ""
-    with suppress(*_BROKEN):  # of what is cut short, what can be read
+    with suppress(*BROKEN):  # of what is cut short, what can be read
         while block := stream.read(_BLOCK):
             decoder = decoder or codecs.getincrementaldecoder(character_set or _guessed(block))(errors="replace")
             text = rest + decoder.decode(block)

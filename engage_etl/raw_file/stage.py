@@ -8,7 +8,15 @@ from pathlib import Path
 from engage_etl.raw_file.archive import ArchivedFile, archive_bytes
 from engage_etl.raw_file.decryption import decrypt, is_encrypted, name_inside, remove_plain_text
 from engage_etl.raw_file.detection import detect_format
-from engage_etl.raw_file.unpacking import archive_entries, is_gzip, is_zip, only_entry, unpack_entry, unpack_gzip
+from engage_etl.raw_file.unpacking import (
+    BROKEN,
+    archive_entries,
+    is_gzip,
+    is_zip,
+    only_entry,
+    unpack_entry,
+    unpack_gzip,
+)
 from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
@@ -139,3 +147,6 @@ def forget_plain_text(store: Store, import_id: str) -> None:
 
 def _is_plain_text(record: ImportFile) -> bool:
     return record.detection.get("compression", "").startswith(_PGP)
+
+
+__all__ = ["BROKEN", "archive_raw_file", "forget_plain_text", "is_gzip", "is_zip", "kept_path"]

@@ -32,7 +32,8 @@ _ENCRYPTED = 0x1
 _OFFICE = {"[Content_Types].xml": "an Excel workbook", "xl/": "an Excel workbook", "mimetype": "an OpenDocument file"}
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_MEANT = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$)")
-_BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What the libraries raise on archives that are broken, encrypted or of a kind that they do not know."""
 
 
 class Readable(Protocol):
@@ -180,7 +181,7 @@ def _refuse_unsafe(info: zipfile.ZipInfo, name: str) -> None:
 def _broken_as_sentence(name: str) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    except BROKEN as error:
         told = str(error) or type(error).__name__
         raise _invalid(name, f"the archive is broken or cut short ({told}); send it again") from None
 

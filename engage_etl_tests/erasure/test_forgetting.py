@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from engage_etl.erasure import erasing
 from engage_etl.erasure.erasing import Forgotten, forget
-from engage_etl.errors import BrakeStopped, ImportBusy, Removed, UsageError
+from engage_etl.errors import BrakeStopped, FileError, ImportBusy, Removed, UsageError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
@@ -292,3 +292,14 @@ def test_a_contact_that_a_revert_removed_can_be_erased_by_its_id(importing: Impo
 def test_an_id_that_no_contact_can_have_is_nobody_s(importing: Importing) -> None:
     with pytest.raises(UsageError, match="no contact with id 99999999999999999999"):
         forget(importing.store, NoRuns(), 99999999999999999999, by="the test")
+
+
+def test_a_text_that_begins_as_an_archive_does_is_a_text(importing: Importing) -> None:
+    """Two letters make no ZIP file: the person is found in it."""
+    importing(PEOPLE)
+    failed = importing.register("PK\nann-001,Quirrel\n", name="wrong.csv")
+    with pytest.raises(FileError):
+        importing.run(failed, STAGES)
+    assert (importing.store.settings.import_dir(failed) / "raw").is_dir()
+    forgotten = forget_ann(importing)
+    assert any(failed in path for path in forgotten.removed)
