@@ -15,9 +15,16 @@ _KINDS = {int: "NUMBER", float: "NUMBER", Path: "FILE"}
 
 def command_sections() -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
     """Each command as it is typed, what it does, and its arguments and options with their help."""
-    for words, command in _below(typer.main.get_command(app), "engage-etl"):
-        typed = " ".join((words, *(_argument(one) for one in command.params if one.param_type_name == "argument")))
+    for words, command in commands():
+        typed = " ".join(
+            ("engage-etl", words, *(_argument(one) for one in command.params if one.param_type_name == "argument"))
+        )
         yield typed, _plain(command.help), [_described(one) for one in command.params if one.name != "help"]
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """All commands with their words, as in ``imports list``."""
+    return _below(typer.main.get_command(app), "")
 
 
 def _below(command: Any, words: str) -> Iterator[tuple[str, Any]]:
@@ -26,7 +33,7 @@ def _below(command: Any, words: str) -> Iterator[tuple[str, Any]]:
         yield words, command
         return
     for name, part in parts.items():
-        yield from _below(part, f"{words} {name}")
+        yield from _below(part, f"{words} {name}".strip())
 
 
 def _argument(parameter: Any) -> str:

@@ -56,6 +56,7 @@ def _formatter(log_format: LogFormat) -> logging.Formatter:
 def logged_step(store: Store, import_id: str, step: str) -> Iterator[None]:
     """Log what a step of an import did when it ends: rows and seconds, or the sentence that ended it."""
     from engage_etl.errors import EngageError
+    from engage_etl.store.imports import load_import
 
     if not _STEPS.isEnabledFor(logging.INFO):
         yield
@@ -64,17 +65,10 @@ def logged_step(store: Store, import_id: str, step: str) -> Iterator[None]:
     try:
         yield
     except EngageError as error:
-        _STEPS.error("%s", error, extra=_facts(_entry(store, import_id), step, begun))
+        _STEPS.error("%s", error, extra=_facts(load_import(store.engine, import_id), step, begun))
         raise
-    entry = _entry(store, import_id)
+    entry = load_import(store.engine, import_id)
     _STEPS.info("%s of %s is done", step, entry.file, extra=_facts(entry, step, begun))
-
-
-def _entry(store: Store, import_id: str) -> Import:
-    from engage_etl.store.imports import find_import
-
-    with store.engine.connect() as connection:
-        return find_import(connection, import_id)
 
 
 def _facts(entry: Import, step: str, begun: float) -> dict[str, object]:

@@ -70,6 +70,19 @@ def server() -> str:
     return with_template(_server(Path(os.environ[SERVER_FOLDER])))
 
 
+@contextmanager
+def stoppable_server(name: str) -> Iterator[EmbeddedServer]:
+    """A server of its own, which tests may stop: with fsync, as without it commits of the last moment are lost then."""
+    folder = Path(tempfile.mkdtemp(prefix=f"engage-{name}-"))
+    folder.chmod(0o755)
+    started = EmbeddedServer(folder, shared_buffers="64MB")
+    try:
+        yield started
+    finally:
+        started.remove()
+        folder.rmdir()
+
+
 def with_template(embedded: EmbeddedServer) -> str:
     """Start a server, with a migrated template database on it; returns the folder of its sockets."""
     cluster = embedded.ensure_running()

@@ -14,35 +14,29 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer.main
 
-from engage_etl.cli.main import app
 from engage_etl.vocabulary.outcomes import Outcome, Reason
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-def generator() -> ModuleType:
+def from_docs(name: str) -> ModuleType:
+    """A module that makes pages of the documentation."""
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        return importlib.import_module("generate")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(ROOT / "docs"))
 
 
+def generator() -> ModuleType:
+    return from_docs("generate")
+
+
 def commands() -> dict[str, Any]:
     """All commands with their words, as in ``imports list``."""
-    return dict(_below(typer.main.get_command(app), ""))
-
-
-def _below(command: Any, words: str) -> Iterator[tuple[str, Any]]:
-    parts = getattr(command, "commands", None)
-    if parts is None:
-        yield words, command
-        return
-    for name, part in parts.items():
-        yield from _below(part, f"{words} {name}".strip())
+    return dict(from_docs("command_reference").commands())
 
 
 def shown_commands(page: Path) -> Iterator[str]:

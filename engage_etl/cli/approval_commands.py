@@ -32,18 +32,19 @@ def approve(
     """Approve the plan of an import that waits or was stopped by a brake, and apply it."""
     from engage_etl.applied_updates.stage import demand_approvable
     from engage_etl.cli.installation import store
+    from engage_etl.store.imports import load_import
     from engage_etl.triggers.jobs import APPLY_PLAN, approving
     from engage_etl.vocabulary.outcomes import Status
 
     with errors_as_sentences(as_json=as_json), store() as opened:
         name = stated_name(by)
-        entry = _entry(opened, import_id)
+        entry = load_import(opened.engine, import_id)
         if not _is_approved_and_applied(opened, entry):
             with opened.engine.connect() as connection:
                 demand_approvable(connection, entry, by=name, plan_hash=plan_hash)
             # Recorded by the run, which holds the import's lock: the daemon does not take the import up meanwhile.
             failure = _run(opened, entry, APPLY_PLAN, approving(name, plan_hash or entry.plan_hash or ""))
-            entry = _entry(opened, import_id)
+            entry = load_import(opened.engine, import_id)
             if entry.status is not Status.APPLIED:
                 raise typer.Exit(_report_failure(entry, failure, as_json=as_json))
             if failure is not None:
@@ -60,28 +61,30 @@ def reject(
     """End an import that waits or was stopped by a brake: nothing of it is applied."""
     from engage_etl.cli.installation import store
     from engage_etl.stage_run import reject_and_finish
+    from engage_etl.store.imports import load_import
 
     with errors_as_sentences(as_json=as_json), store() as opened:
         name = stated_name(by)
         reject_and_finish(opened, import_id, because=because, by=name)
-        _print(opened, _entry(opened, import_id), as_json=as_json)
+        _print(opened, load_import(opened.engine, import_id), as_json=as_json)
 
 
 def plan(import_id: ImportId, as_json: AsJson = False) -> None:
     """Make the plan of an import that waits for a person, or of a dry run, again; nothing is applied."""
     from engage_etl.cli.installation import store
+    from engage_etl.store.imports import load_import
     from engage_etl.triggers.jobs import PLAN_IMPORT
     from engage_etl.vocabulary.outcomes import Status
 
     with errors_as_sentences(as_json=as_json), store() as opened:
-        entry = _entry(opened, import_id)
+        entry = load_import(opened.engine, import_id)
         if entry.status.has_ended or not (entry.status.waits or entry.import_options.stops_after_plan):
             raise UsageError(
                 f"Import {import_id} is {entry.status.value}, and there is nothing to plan again: only an import that "
                 "waits for a person, or a dry run, is planned by itself."
             )
         failure = _run(opened, entry, PLAN_IMPORT)
-        entry = _entry(opened, import_id)
+        entry = load_import(opened.engine, import_id)
         if failure is not None and str(failure) != entry.error_message:
             raise typer.Exit(_report_failure(entry, failure, as_json=as_json))
         _print(opened, entry, as_json=as_json)
@@ -107,13 +110,6 @@ def _run(
 
     with only_results_on_stdout():
         return run_waiting(store, entry, job_name, run_config)
-
-
-def _entry(store: Store, import_id: str) -> Import:
-    from engage_etl.store.imports import find_import
-
-    with store.engine.connect() as connection:
-        return find_import(connection, import_id)
 
 
 def _report_failure(entry: Import, failure: ImportEnded | None, *, as_json: bool) -> ExitCode:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 from sqlalchemy import ColumnElement, select
 
+from engage_etl.cli.account import stated_name
 from engage_etl.cli.installation import store
 from engage_etl.cli.output import only_results_on_stdout, print_json, result_console, say, table
 from engage_etl.errors import UsageError
@@ -44,9 +44,7 @@ def forget_contact(
     if not dry_run and not is_sure:
         _ask(found, as_json=as_json)
     with only_results_on_stdout():
-        forgotten = forget_by_hand(
-            load_settings(), found, by=by or getpass.getuser(), end_imports=end_imports, dry_run=dry_run
-        )
+        forgotten = forget_by_hand(load_settings(), found, by=stated_name(by), end_imports=end_imports, dry_run=dry_run)
     if as_json:
         print_json(_as_object(forgotten, dry_run=dry_run))
     else:

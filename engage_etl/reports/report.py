@@ -22,7 +22,7 @@ from engage_etl.reports.row_files import RowFormat, RowOutcome, write_row_files
 from engage_etl.reports.summary import write_summary
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import Import, ImportFile, find_file, find_import, update_import
+from engage_etl.store.imports import Import, ImportFile, find_file, load_import, update_import
 from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.store.tables import plan_row
 from engage_etl.validated_rows.records import RecordReader
@@ -48,7 +48,7 @@ def write_report(store: Store, import_id: str) -> Path:
     Raises:
         Removed: what it is made from was removed since; an earlier report stays as it is (R42).
     """
-    entry = _entry(store, import_id)
+    entry = load_import(store.engine, import_id)
     if entry.reverts is not None:
         return write_revert_report(store, entry)
     with report_around(store, import_id):
@@ -62,13 +62,13 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
 
     If the block fails, an earlier report stays as it is.
     """
-    planned = _entry(store, import_id)
+    planned = load_import(store.engine, import_id)
     demand_sources(store, planned)
     with replaced_folder(store.settings.report_dir(import_id)) as aside, ThreadPoolExecutor(1) as thread:
         row_files = thread.submit(_write_row_files, store, planned, aside)
         yield
         row_files.result()
-        entry = _entry(store, import_id)
+        entry = load_import(store.engine, import_id)
         if entry.plan_hash != planned.plan_hash:  # it was planned again on drift
             _write_row_files(store, entry, aside)
         if entry.planned_at is not None:
@@ -92,11 +92,6 @@ def demand_sources(store: Store, entry: Import) -> None:
     outcomes = Kind.PLAN if entry.planned_at is not None else Kind.STAGE_FILES
     with store.engine.connect() as connection:
         demand_kept(connection, entry.import_id, Kind.RAW_FILE, outcomes)
-
-
-def _entry(store: Store, import_id: str) -> Import:
-    with store.engine.connect() as connection:
-        return find_import(connection, import_id)
 
 
 def _write_row_files(store: Store, entry: Import, folder: Path) -> None:

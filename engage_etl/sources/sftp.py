@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _REQUEST = 32 * 1024
 """Bytes that every server gives in one answer; so many are asked for at once that a block is full."""
 _SECOND = 1_000_000_000
-_SSH_PORT = 22
 
 
 class SftpFiles:

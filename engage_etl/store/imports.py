@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from engage_etl.errors import EngageError, FileError, ImportBusy, ImportUnknown, PlanRejected
 from engage_etl.store.tables import import_file, import_register, plan_attribute, plan_leaver, plan_row
 from engage_etl.vocabulary.file_format import FileFormat
-from engage_etl.vocabulary.locations import Location, is_remote, read_location
+from engage_etl.vocabulary.locations import Location, read_location
 from engage_etl.vocabulary.options import FileType, ImportOptions
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -118,11 +118,6 @@ class Import:
     def arrived_path(self) -> Location:
         """Where the file waits to be read: claimed at its source, or where it was found."""
         return read_location(self.claimed_path or self.source_path)
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the file came from a source on another machine, to which it goes back."""
-        return is_remote(self.source_path)
 
     @property
     def arrived_name(self) -> str:
@@ -226,6 +221,16 @@ def find_import(connection: Connection, import_id: str) -> Import:
     if found is None:
         raise ImportUnknown(import_id)
     return _as_import(found)
+
+
+def load_import(engine: Engine, import_id: str) -> Import:
+    """The import with this id, for those who ask the store nothing else.
+
+    Raises:
+        ImportUnknown: there is none.
+    """
+    with engine.connect() as connection:
+        return find_import(connection, import_id)
 
 
 def list_imports(

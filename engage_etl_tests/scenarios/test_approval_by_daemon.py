@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.cli.commands import engage_etl
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -28,13 +26,6 @@ automations:
       source-use-customeridentifier: "true"
 """
 WAITING = AUTOMATION + "    approval: required\n"
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
@@ -22,13 +20,6 @@ OFTEN = '  - {name: often, group: Newsletter, source: drop/often, schedule: "* *
 NIGHTLY = '  - {name: nightly-crm, group: Newsletter, source: drop/nightly, schedule: "%s", active: %s}\n'
 SCHEDULES = """{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules {
     name cronSchedule executionTimezone scheduleState { status ticks(limit: 20) { status skipReason runIds } } } } } } }"""
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 OURS = ("housekeeping", "retention")

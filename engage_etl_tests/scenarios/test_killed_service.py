@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,7 +11,6 @@ from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -24,13 +22,6 @@ automations:
     source: drop/crm
 """
 ROWS = 30_000
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,7 +10,6 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl.store.imports import list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import drop, running, wait_for
 from engage_etl_tests.triggers.receiving import TOKEN, webhook
 
@@ -30,13 +28,6 @@ TICKS = """
 { sensorsOrError(repositorySelector: {repositoryName: "__repository__", repositoryLocationName: "engage_etl.definitions"}) {
     ... on Sensors { results { name sensorState { status ticks(limit: 20) { skipReason } } } } } }
 """
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 def everything_in(address: str, database: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from sqlalchemy import text
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -35,13 +33,6 @@ ARRIVALS = {
     "shop/s.csv": "user.Identifier,user.LastName\n1,Shop\n",
 }
 """In the order of their modification times, which is not that of their names. The run of the first is killed, the second is wrong."""
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 def entries(importing: Importing) -> dict[str, Import]:

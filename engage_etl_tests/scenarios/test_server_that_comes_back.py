@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from sqlalchemy.exc import OperationalError
 from engage_etl.settings import Settings
 from engage_etl.store.embedded import EmbeddedServer
 from engage_etl.store.imports import list_imports
-from engage_etl_tests.conftest import with_template
+from engage_etl_tests.conftest import stoppable_server, with_template
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -24,28 +22,13 @@ AUTOMATIONS = "automations:\n  - {name: crm, group: Newsletter, source: drop/crm
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[EmbeddedServer]:
-    """A server of its own, which the test may stop."""
-    folder = Path(tempfile.mkdtemp(prefix="engage-back-"))
-    folder.chmod(0o755)
-    # With fsync: without it, commits of the last moment are lost when the server is stopped hard.
-    started = EmbeddedServer(folder, shared_buffers="64MB")
-    try:
+    with stoppable_server("back") as started:
         yield started
-    finally:
-        started.remove()
-        folder.rmdir()
 
 
 @pytest.fixture(scope="module")
 def server(embedded: EmbeddedServer) -> str:
     return with_template(embedded)
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 def statuses(importing: Importing) -> list[str]:

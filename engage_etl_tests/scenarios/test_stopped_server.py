@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from engage_etl.store.cluster import ROLE
 from engage_etl.store.embedded import EmbeddedServer
-from engage_etl_tests.conftest import with_template
+from engage_etl_tests.conftest import stoppable_server, with_template
 from engage_etl_tests.importing import STAGES, Importing
 from engage_etl_tests.scenarios.forking import Forking, forking
 from engage_etl_tests.scenarios.striking import struck, undisturbed
@@ -20,15 +19,8 @@ IN_TIME = 5
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[EmbeddedServer]:
-    """A server of its own, which writes to the disk as that of an installation does."""
-    folder = Path(tempfile.mkdtemp(prefix="engage-stopped-"))
-    folder.chmod(0o755)
-    started = EmbeddedServer(folder, shared_buffers="64MB")
-    try:
+    with stoppable_server("stopped") as started:
         yield started
-    finally:
-        started.remove()
-        folder.rmdir()
 
 
 @pytest.fixture(scope="module")

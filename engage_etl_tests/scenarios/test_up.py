@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.error
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import drop, running, wait_for
 
 pytestmark = pytest.mark.scenario
@@ -33,13 +31,6 @@ automations:
       source-use-customeridentifier: "True"
 """
 XML = "<userdata><list><user><identifier>2</identifier><email>xml@x.org</email></user></list></userdata>"
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 @pytest.fixture

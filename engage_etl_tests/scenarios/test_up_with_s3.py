@@ -12,7 +12,6 @@ from psycopg import sql
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.service import running, wait_for
 from engage_etl_tests.sources.services import SECRET, Bucket, s3_service
 
@@ -29,13 +28,6 @@ automations:
     group: Newsletter
     source: sftp://ann@127.0.0.1:1/in
 """
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Iterator[Settings]:
-    """An installation whose Dagster knows nothing of other tests."""
-    with own_dagster(settings) as own:
-        yield own
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from engage_etl.triggers.resources import Progress
 from engage_etl.triggers.run_import import list_runs, run_imports
 from engage_etl.validated_rows import stage as validated_rows
 from engage_etl.vocabulary.options import ImportOptions
-from engage_etl_tests.conftest import with_template
+from engage_etl_tests.conftest import stoppable_server, with_template
 from engage_etl_tests.importing import Importing
 
 CONTENT = "user.Identifier,user.Email\n1,a@x.org\n2,b@x.org\n"
@@ -68,15 +67,8 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[EmbeddedServer]:
-    """A server of its own, which the tests may stop; it writes to the disk as that of an installation does."""
-    folder = Path(tempfile.mkdtemp(prefix="engage-lost-"))
-    folder.chmod(0o755)
-    started = EmbeddedServer(folder, shared_buffers="64MB")
-    try:
+    with stoppable_server("lost") as started:
         yield started
-    finally:
-        started.remove()
-        folder.rmdir()
 
 
 @pytest.fixture(scope="module")

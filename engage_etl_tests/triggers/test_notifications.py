@@ -185,12 +185,13 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+def be_killed(*_: object) -> None:
+    raise Killed
+
+
 def test_a_crash_between_sending_and_noting_tells_twice_and_never_not_at_all(
     importing: Importing, told: Store, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def be_killed(*_: object) -> None:
-        raise Killed
-
     told = telling(told, hook.address)
     fail(importing)
     with monkeypatch.context() as patched:
@@ -207,9 +208,6 @@ def test_a_crash_between_sending_and_noting_tells_twice_and_never_not_at_all(
 def test_a_crash_before_sending_loses_nothing(
     importing: Importing, told: Store, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def be_killed(*_: object) -> None:
-        raise Killed
-
     told = telling(told, hook.address)
     fail(importing)
     with monkeypatch.context() as patched:
