@@ -141,7 +141,7 @@ def forget_plain_text(store: Store, import_id: str) -> None:
     """Remove the plain text of an encrypted file whose import has ended; the encrypted bytes stay."""
     with store.engine.connect() as connection:
         entry, record = find_import(connection, import_id), find_file(connection, import_id)
-    if entry.status.has_ended and (is_encrypted(entry.arrived_name) or (record is not None and _is_plain_text(record))):
+    if entry.has_ended and (is_encrypted(entry.arrived_name) or (record is not None and _is_plain_text(record))):
         remove_plain_text(store.settings.import_dir(import_id))
 
 

@@ -112,6 +112,14 @@ def test_r41_the_plain_text_is_for_its_owner_and_goes_when_the_import_has_ended(
     assert not (folder / "decrypted").exists() and not (folder / "unpacked").exists()
 
 
+def test_r41_of_a_dry_run_it_goes_with_the_plan(importing: Importing, key: Keyring, tmp_path: Path) -> None:
+    file = tmp_path / "contacts.csv.gpg"
+    file.write_bytes(key.encrypt(CONTENT))
+    entry = importing.run(importing.register(file, dry_run=True), STAGES[:3])
+    assert entry.status == "planned"
+    assert not (importing.store.settings.import_dir(entry.import_id) / "decrypted").exists()
+
+
 def test_the_report_is_written_again_after_the_plain_text_has_gone(
     importing: Importing, key: Keyring, tmp_path: Path
 ) -> None:
