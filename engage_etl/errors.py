@@ -6,6 +6,7 @@
     ├── UsageError                 the call is wrong (exit code 2)
     │   ├── ImportUnknown          no import with this id
     │   ├── GroupExists            a group with this name is already there
+    │   ├── GroupUnknown           no group with this name, where a command asks for one
     │   ├── Removed                retention or an erasure took away what is asked for (R42)
     │   └── AutomationError        automations.yaml: file, line, key, nearest right spelling
     ├── StoreError                 the store cannot be used (exit code 1)
@@ -57,6 +58,10 @@ class ImportUnknown(UsageError):
 
 class GroupExists(UsageError):
     """A group with this name (R22: regardless of case) is already there."""
+
+
+class GroupUnknown(UsageError):
+    """No group has the name that a command asks for; an import that names such a group ends by a FileError instead."""
 
 
 class Removed(UsageError):

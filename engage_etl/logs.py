@@ -28,11 +28,18 @@ def start_logging(log_format: LogFormat | None) -> None:
     """Write what our modules log to standard error, once per process; without a format nothing is written."""
     if log_format is None:
         return
-    handler = logging.StreamHandler()
-    handler.setFormatter(_formatter(log_format))
+    handler = log_handler(log_format)
     for logger in (logging.getLogger(_MESSAGES), _STEPS):
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+
+
+def log_handler(log_format: LogFormat | None) -> logging.Handler:
+    """What writes records to standard error, each a line or an object; without a format their messages alone."""
+    handler = logging.StreamHandler()
+    if log_format is not None:
+        handler.setFormatter(_formatter(log_format))
+    return handler
 
 
 def _formatter(log_format: LogFormat) -> logging.Formatter:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engage_etl.errors import UsageError
+from engage_etl.vocabulary.locations import Location, source_location
 from engage_etl.vocabulary.outcomes import NOTIFIABLE, Status
 
 
@@ -18,6 +19,14 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+
+
+class Executor(StrEnum):
+    """Where the stages of an import run that was dropped or launched on the web page."""
+
+    IN_PROCESS = "in_process"
+    MULTIPROCESS = "multiprocess"
+    CELERY = "celery"
 
 
 _FOR_EVER = ("", "none", "forever", "for ever")
@@ -40,9 +49,37 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("data"), description="Folder of the installation: embedded database, drop folders, imports, reports."
     )
+    storage_url: str | None = Field(
+        None,
+        description="Where the stages keep files for each other: a folder, or s3://bucket/prefix, from where they run on any "
+        "machine; default the data folder, with `imports/` and `reports/`. See [scale-out](scale-out.md).",
+    )
     database_url: str | None = Field(
         None,
         description="An external PostgreSQL, 15 or later, instead of the embedded one: postgresql://user:password@host/database.",
+    )
+    direct_url: str | None = Field(
+        None,
+        description="The same database past a pooler (PgBouncer) that ENGAGE_DATABASE_URL goes through: for what outlives a "
+        "transaction, as locks of imports do.",
+    )
+    migration_url: str | None = Field(
+        None,
+        description="The same database as the user who owns the store, for `engage-etl db upgrade`; without it, imports "
+        "and upgrades are of one user.",
+    )
+    statement_timeout: float = Field(
+        60.0,
+        ge=0,
+        description="Seconds that one statement of a command that shows something, or of /metrics, may take; 0: no limit.",
+    )
+    bulk_statement_timeout: float = Field(
+        0.0, ge=0, description="The same for imports, reverts, exports and upgrades; 0: no limit."
+    )
+    idle_transaction_timeout: float = Field(
+        600.0,
+        ge=0,
+        description="Seconds that one of our transactions may wait for the program before the server ends it; 0: no limit.",
     )
     dagster_database: str = Field(
         "dagster",
@@ -63,10 +100,17 @@ class Settings(BaseSettings):
         description="Seconds that applying waits for other writers before it gives up; other imports do not count.",
     )
     chunk_rows: int = Field(20_000, ge=1, description="Rows that are read, checked and written at a time.")
-    second_process_from: int = Field(
+    ranges_from: int = Field(
         32 * 1024 * 1024,
         ge=0,
-        description="Bytes of a file from which on a second process checks what the first reads.",
+        description="Bytes of a file from which on several processes check it, each some ranges; of an XML file, a second "
+        "process checks what the first reads. Valid rows of as many bytes, as Parquet encodes them, are loaded over several connections.",
+    )
+    range_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1,
+        description="Bytes of a range that is a step of its own, where steps run in processes of their own "
+        "(ENGAGE_EXECUTOR); it ends where the next ENGAGE_CHUNK_ROWS rows do.",
     )
     sample_rows: int = Field(20, ge=0, description="Rows of the (masked) sample tables in the web UI.")
     max_cell_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Bytes that one cell of a CSV file may have.")
@@ -85,6 +129,21 @@ class Settings(BaseSettings):
         3, ge=1, description="Runs that are started for one arrival if the process of a run dies."
     )
     concurrent_runs: int = Field(2, ge=1, description="Imports that `engage-etl up` runs at the same time.")
+    executor: Executor = Field(
+        Executor.IN_PROCESS,
+        description="Where the stages of dropped files run: in_process, in one process for each import; multiprocess, each "
+        "step in one of its own, several ranges of a large file at a time ([performance](performance.md#large-files)); "
+        "celery, in workers on any machine ([more than one machine](scale-out.md)).",
+    )
+    celery_broker: SecretStr | None = Field(
+        None, description="Redis through which Celery hands stages to its workers: redis://:password@host:6379/0."
+    )
+    step_silence: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds after which a stage counts as lost with its worker, if nothing is heard of it and nobody "
+        "holds the lock of its import.",
+    )
     remote_interval: float = Field(
         15.0,
         ge=0,
@@ -132,6 +191,17 @@ class Settings(BaseSettings):
         pattern="^https?://[^\\s]+$",
         description="Address at which people reach the web UI, for links in notifications.",
     )
+    web_hosts: str = Field(
+        "",
+        description="Other names by which programs of yours ask the web server, separated by white space; it answers to no "
+        "others than these, that of ENGAGE_WEB_URL, `localhost` and addresses in numbers.",
+    )
+    user_header: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9-]+$",
+        description="Header in which a reverse proxy names the user whom it has let in, as `X-Forwarded-User`; then this name "
+        "stands for who approves and reverts from the web page. Only with [such a proxy](security.md#a-reverse-proxy).",
+    )
     keep_raw_files_days: Days = Field(
         90, description="Days that the bytes of a file are kept after its import has ended; `none`: for ever (R42)."
     )
@@ -153,6 +223,14 @@ class Settings(BaseSettings):
         description="Show addresses, names, dates of birth and custom values in logs, run metadata and the web page (R41).",
     )
 
+    @field_validator("storage_url")
+    @classmethod
+    def _name_storage(cls, given: str | None) -> str | None:
+        # Raises a ValueError that never repeats what may be a password.
+        if given is not None and getattr(source_location(given, Path()), "scheme", "s3") != "s3":
+            raise ValueError("files are kept in a folder or at s3://bucket/prefix")
+        return given or None
+
     @field_validator("notify_on")
     @classmethod
     def _name_statuses(cls, given: str) -> str:
@@ -171,6 +249,11 @@ class Settings(BaseSettings):
         return self.data_dir.expanduser().absolute()
 
     @property
+    def storage_location(self) -> Location:
+        """Where files are kept: the data folder, unless something else is set."""
+        return self.root if self.storage_url is None else source_location(self.storage_url, self.root)
+
+    @property
     def automations_file(self) -> Path:
         """Where the automations stand."""
         return self.root / "automations.yaml"
@@ -186,12 +269,17 @@ class Settings(BaseSettings):
         return self.root / "dagster"
 
     def import_dir(self, import_id: str) -> Path:
-        """Where the bytes and the stage files of an import are kept."""
-        return self.root / "imports" / import_id
+        """Where the bytes and the stage files of an import are kept, if that is on this machine."""
+        return self._kept_here / "imports" / import_id
 
     def report_dir(self, import_id: str) -> Path:
-        """Where the report of an import is kept (R39)."""
-        return self.root / "reports" / import_id
+        """Where the report of an import is kept, if that is on this machine (R39)."""
+        return self._kept_here / "reports" / import_id
+
+    @property
+    def _kept_here(self) -> Path:
+        place = self.storage_location
+        return place if isinstance(place, Path) else self.root
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -17,16 +17,18 @@ from engage_etl.reports.report import report_around, write_report
 from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, mark_failed
+from engage_etl.store.loading_tables import AT_ONCE, drop_loaded
 from engage_etl.store.outages import OUTAGES, cause, remedy
+from engage_etl.validated_rows.stage import forget_ranges
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def import_stage(store: Store, import_id: str, step: str = "stage") -> Iterator[None]:
+def import_stage(store: Store, import_id: str, step: str = "stage", *, is_shared: bool = False) -> Iterator[None]:
     """Run a stage with the import's lock held; an import that ends here gets its report and its file is put away.
 
-    step: name of the stage, for the log.
+    step: name of the stage, for the log; is_shared: other such steps of the import may run at the same time.
 
     Raises:
         ImportBusy: another process works on the import.
@@ -35,7 +37,7 @@ def import_stage(store: Store, import_id: str, step: str = "stage") -> Iterator[
     """
     with store.engine.connect() as connection:
         find_import(connection, import_id)
-    with import_lock(store.engine, import_id):
+    with import_lock(store.locks, import_id, is_shared=is_shared):
         try:
             with logged_step(store, import_id, step):
                 yield
@@ -103,7 +105,7 @@ def reject_and_finish(store: Store, import_id: str, *, because: str, by: str) ->
         UsageError: as ``reject_plan``.
         ReportMissing: as ``finish_import``.
     """
-    with import_lock(store.engine, import_id):
+    with import_lock(store.locks, import_id):
         reject_plan(store, import_id, because=because, by=by)
         finish_import(store, import_id)
 
@@ -119,7 +121,7 @@ def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Im
     """
     with store.engine.connect() as connection:
         find_import(connection, import_id)
-    with import_lock(store.engine, import_id):
+    with import_lock(store.locks, import_id):
         revert = revert_import(store, import_id, by)
         if revert.report is None:
             finish_import(store, revert.import_id)
@@ -127,12 +129,12 @@ def revert_and_finish(store: Store, import_id: str, by: str | None = None) -> Im
         return find_import(connection, revert.import_id)
 
 
-def finish_import(store: Store, import_id: str, sources: Sources | None = None) -> None:
+def finish_import(store: Store, import_id: str, sources: Sources | None = None, *, by_sensor: bool = False) -> None:
     """Write the report of an import that ended and put its file away; both can be repeated.
 
     A report that cannot be written any more, as retention removed what it is made from, is left as it is (R42).
 
-    sources: those that are open already.
+    sources: those that are open already; by_sensor: as for ``settle_file``.
 
     Raises:
         ReportMissing: the report cannot be written, and the file stays where it is; the import stays as it ended.
@@ -140,6 +142,8 @@ def finish_import(store: Store, import_id: str, sources: Sources | None = None) 
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
+    forget_ranges(store, import_id)
+    drop_loaded(store, import_id, AT_ONCE)
     try:
         write_report(store, import_id)
     except Removed as removed:
@@ -147,7 +151,7 @@ def finish_import(store: Store, import_id: str, sources: Sources | None = None) 
     except OUTAGES as error:
         raise _report_missing(store, entry, error) from error
     forget_plain_text(store, import_id)
-    settle_file(store, import_id, sources)
+    settle_file(store, import_id, sources, by_sensor=by_sensor)
 
 
 def _report_missing(store: Store, entry: Import, error: Exception) -> ReportMissing:

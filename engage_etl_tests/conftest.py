@@ -54,14 +54,36 @@ def _server(folder: Path) -> EmbeddedServer:
     return EmbeddedServer(folder, shared_buffers="256MB", fsync=False)
 
 
+@contextmanager
+def process_put_back() -> Iterator[None]:
+    """Put environment and umask of the process back as they were.
+
+    To open Dagster's instance sets variables, which the tests that follow would take for settings; to load our definitions
+    lets nobody else read what is written, among them the servers of the tests.
+    """
+    before, mask = dict(os.environ), os.umask(0o022)
+    os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(mask)
+        if os.environ != before:
+            os.environ.clear()
+            os.environ.update(before)
+
+
 @pytest.fixture(autouse=True)
-def environment_put_back() -> Iterator[None]:
-    """To open Dagster's instance sets variables of the process, which the tests that follow would take for settings."""
-    before = dict(os.environ)
-    yield
-    if os.environ != before:
-        os.environ.clear()
-        os.environ.update(before)
+def put_back_after_the_test() -> Iterator[None]:
+    """What a test does to its process ends with it."""
+    with process_put_back():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def put_back_after_the_module() -> Iterator[None]:
+    """What the fixtures of a module do to the process ends with it."""
+    with process_put_back():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,8 +28,11 @@ housekeeping = [node.name for node in defs.get_job_def("housekeeping").nodes]
 print(json.dumps({
     "assets": {name: sorted(key.to_user_string() for key in node.parent_keys) for name, node in nodes.items()},
     "partitions": sorted({node.partitions_def.name for node in stages}),
-    "owners": sorted({owner for node in stages for owner in node.owners}),
-    "undescribed": [name for name, node in nodes.items() if node in stages and "**Red?**" not in node.description],
+    "owners": sorted({", ".join(node.owners) for node in nodes.values()}),
+    "undescribed": [name for name, node in nodes.items() if "**Red?**" not in node.description],
+    "unlabelled": [name for name, node in nodes.items() if not (node.kinds and node.group_name and "layer" in node.tags)],
+    "unexplained": [str(key) for key in graph.asset_check_keys if not graph.get_check_spec(key).description],
+    "says_what_to_do": [check.name for check in checks if "Red:" in check.description or "Yellow:" in check.description],
     "checks": {check.name: check.blocking for check in checks},
     "jobs": {name: sorted(key.to_user_string() for key in job.executable_asset_keys) for name, job in jobs.items()},
     "sensors": {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs},
@@ -76,13 +79,24 @@ def test_the_dbt_models_come_after_them(listed: dict[str, Any]) -> None:
     assert all(set(parents) <= models.keys() for name, parents in models.items() if name not in staging)
 
 
-def test_every_stage_has_its_partitions_its_owners_and_what_to_do_when_it_is_red(listed: dict[str, Any]) -> None:
+def test_every_asset_has_its_owners_and_what_to_do_when_it_is_red(listed: dict[str, Any]) -> None:
     assert (listed["partitions"], listed["owners"]) == (["import_id"], ["team:engage-etl"])
     assert listed["undescribed"] == []
 
 
-def test_r34_r38_the_checks_block(listed: dict[str, Any]) -> None:
-    assert listed["checks"] == {"rows_accounted_for": True, "max_rejected": True, "max_changed": True}
+def test_every_asset_has_kinds_group_and_tags_and_every_check_says_what_it_is(listed: dict[str, Any]) -> None:
+    assert (listed["unlabelled"], listed["unexplained"]) == ([], [])
+    assert sorted(listed["says_what_to_do"]) == sorted(listed["checks"])
+
+
+def test_r34_r38_only_the_brakes_and_the_count_of_rows_block(listed: dict[str, Any]) -> None:
+    assert listed["checks"] == {
+        "rows_accounted_for": True,
+        "max_rejected": True,
+        "max_changed": True,
+        "unmatched_share": False,
+        "file_like_the_last_one": False,
+    }
 
 
 def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
@@ -91,7 +105,12 @@ def test_jobs_sensors_and_schedules(listed: dict[str, Any]) -> None:
         "plan_import": ["match_plan", "raw_file", "validated_rows"],
         "apply_plan": ["applied_updates"],
     }
-    assert listed["sensors"] == {"drop_folder": "RUNNING", "marts": "RUNNING", "notifications": "STOPPED"}
+    assert listed["sensors"] == {
+        "drop_folder": "RUNNING",
+        "late_files": "RUNNING",
+        "marts": "RUNNING",
+        "notifications": "STOPPED",
+    }
     assert listed["all_jobs"] == [
         "apply_plan",
         "housekeeping",
@@ -127,4 +146,5 @@ def test_an_automation_with_a_cron_line_is_a_schedule(tmp_path: Path) -> None:
     )
     listed = json.loads(load(LIST_ALL, settings).stdout)
     assert sorted(listed["schedules"]) == ["housekeeping", "nightly_crm", "retention"]
+    assert listed["assets"]["automation/nightly_crm"] == []
     assert listed["loaded"] == []

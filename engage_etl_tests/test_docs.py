@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ from typing import Any
 
 import pytest
 
+from engage_etl.settings import Settings
+from engage_etl.store.engine import open_store
+from engage_etl.store.imports import list_imports
 from engage_etl.vocabulary.outcomes import Outcome, Reason
+from engage_etl_tests.cli.commands import environment
+from engage_etl_tests.own_dagster import own_dagster
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -55,6 +61,39 @@ def test_every_command_is_described_and_has_help() -> None:
     guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
     assert [words for words in commands() if f"engage-etl {words}" not in guide] == []
     assert [words for words, command in commands().items() if not command.help] == []
+
+
+TASKS = ROOT / "docs" / "tasks.md"
+ENDING_OTHERWISE = {"--approval required": 1}
+"""Exit codes of commands that do not end with 0, by a part of them; the page says so too."""
+
+
+@pytest.mark.longest
+@pytest.mark.scenario
+def test_the_guide_by_task_works_from_top_to_bottom(settings: Settings, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "data" / "samples", tmp_path / "data" / "samples")
+    with own_dagster(settings.model_copy(update={"data_dir": tmp_path / "data"})) as own:
+        given = environment(own) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        for kind, block in re.findall(r"^```(\w+)\n(.*?)^```", TASKS.read_text(), re.DOTALL | re.MULTILINE):
+            if kind == "yaml":
+                (tmp_path / "data" / "automations.yaml").write_text(block)
+            for line in block.splitlines() if kind == "bash" else []:
+                command = re.sub(r"\bID\b", lambda _: latest_import(own), line)
+                ended = subprocess.run(
+                    ["/bin/sh", "-c", command], cwd=tmp_path, env=given, capture_output=True, text=True, check=False
+                )
+                expected = next((code for part, code in ENDING_OTHERWISE.items() if part in line), 0)
+                assert ended.returncode == expected, f"{command}: {ended.stderr}"
+    with open_store(settings) as store, store.engine.connect() as connection:
+        assert [entry.status for entry in list_imports(connection)] == [
+            "applied", "reverted", "applied", "applied", "applied", "applied", "applied", "planned",
+        ]  # fmt: skip
+
+
+def latest_import(settings: Settings) -> str:
+    """The id of the import that was done last."""
+    with open_store(settings) as store, store.engine.connect() as connection:
+        return list_imports(connection, limit=1)[0].import_id
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
-from engage_etl.applied_updates.locks import LOCK_NOT_AVAILABLE, sqlstate, wait_for_locks
+from engage_etl.applied_updates.locks import wait_for_locks
 from engage_etl.applied_updates.waiting import Waiting
 from engage_etl.errors import StoreUnavailable
 from engage_etl.store.engine import Store
+from engage_etl.store.outages import LOCK_NOT_AVAILABLE, sqlstate
 
 ATTEMPTS = 5
 """How often an apply is tried that others end by a conflict."""

@@ -6,15 +6,13 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Executable, Integer, Table, cast, column, func, select, table
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import DDL
 
 from engage_etl.applied_updates.lock_holders import APPLYING, Holder, find_holders
 from engage_etl.applied_updates.waiting import Waiting
+from engage_etl.store.outages import LOCK_NOT_AVAILABLE, sqlstate
 from engage_etl.store.tables import contact, contact_group, custom_attribute, membership
-
-LOCK_NOT_AVAILABLE = "55P03"
-"""SQLSTATE of a lock that could not be had in time."""
 
 _BETWEEN_LOOKS = 0.25
 """Seconds between two looks at who is in the way."""
@@ -47,11 +45,6 @@ _WHOLE_TABLES = (_whole(contact), _whole(membership), _whole(custom_attribute))
 """EXCLUSIVE keeps out those who only lock rows too (``SELECT ... FOR UPDATE``, foreign keys to contacts)."""
 _GROUPS = _Lock(select(contact_group.c.group_id).with_for_update(read=True, key_share=True), contact_group)
 """Memberships refer to groups; new ones can be created meanwhile."""
-
-
-def sqlstate(error: DBAPIError) -> str | None:
-    """The code by which PostgreSQL names an error."""
-    return getattr(error.orig, "sqlstate", None)
 
 
 def wait_for_locks(connection: Connection, waiting: Waiting) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Select, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from engage_etl.applied_updates.exclusive import exclusively
-from engage_etl.applied_updates.locks import sqlstate
 from engage_etl.applied_updates.revert_judging import Undoing, count_results, judge_changes
 from engage_etl.applied_updates.revert_tables import Result, past_value
 from engage_etl.applied_updates.revert_values import read_names
@@ -21,6 +20,7 @@ from engage_etl.errors import FileError, UsageError
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, new_import_id, update_import
+from engage_etl.store.outages import sqlstate
 from engage_etl.store.tables import import_register, revert_detail
 from engage_etl.vocabulary.outcomes import Outcome, Status
 

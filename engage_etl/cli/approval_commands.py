@@ -9,7 +9,7 @@ import typer
 from engage_etl.cli.account import stated_name
 from engage_etl.cli.options import AsJson
 from engage_etl.cli.output import ExitCode, errors_as_sentences, only_results_on_stdout, print_error, print_json, say
-from engage_etl.errors import ImportEnded, UsageError
+from engage_etl.errors import ImportBusy, ImportEnded, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ def approve(
     from engage_etl.applied_updates.stage import demand_approvable
     from engage_etl.cli.installation import store
     from engage_etl.store.imports import load_import
-    from engage_etl.triggers.jobs import APPLY_PLAN, approving
+    from engage_etl.triggers.approving import APPLY_PLAN, approving
     from engage_etl.vocabulary.outcomes import Status
 
     with errors_as_sentences(as_json=as_json), store() as opened:
@@ -48,7 +48,7 @@ def approve(
             if entry.status is not Status.APPLIED:
                 raise typer.Exit(_report_failure(entry, failure, as_json=as_json))
             if failure is not None:
-                say(f"Warning: {failure}")
+                say(_told_of(failure, import_id, _approver(opened, entry), name))
         _print(opened, entry, as_json=as_json)
 
 
@@ -71,12 +71,12 @@ def reject(
 
 def plan(import_id: ImportId, as_json: AsJson = False) -> None:
     """Make the plan of an import that waits for a person, or of a dry run, again; nothing is applied."""
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.store.imports import load_import
     from engage_etl.triggers.jobs import PLAN_IMPORT
     from engage_etl.vocabulary.outcomes import Status
 
-    with errors_as_sentences(as_json=as_json), store() as opened:
+    with errors_as_sentences(as_json=as_json), store_to_look_at() as opened:
         entry = load_import(opened.engine, import_id)
         if entry.status.has_ended or not (entry.status.waits or entry.import_options.stops_after_plan):
             raise UsageError(
@@ -94,13 +94,24 @@ def plan(import_id: ImportId, as_json: AsJson = False) -> None:
 
 def _is_approved_and_applied(store: Store, entry: Import) -> bool:
     """Whether all is done: the command was given twice, or its process was killed after the apply."""
-    from engage_etl.store.approvals import find_approval
     from engage_etl.vocabulary.outcomes import Status
 
-    if entry.status is not Status.APPLIED:
-        return False
+    return entry.status is Status.APPLIED and _approver(store, entry) is not None
+
+
+def _approver(store: Store, entry: Import) -> str | None:
+    from engage_etl.store.approvals import find_approval
+
     with store.engine.connect() as connection:
-        return find_approval(connection, entry.import_id) is not None
+        approval = find_approval(connection, entry.import_id)
+    return approval.approved_by if approval is not None else None
+
+
+def _told_of(failure: ImportEnded, import_id: str, approver: str | None, name: str) -> str:
+    """What is said where the import is applied, and yet the run of this command has failed. name: who gave it."""
+    if approver != name or str(failure) == str(ImportBusy(import_id)):
+        return f"{approver} has approved the plan in the same moment, and it is applied; this command had nothing left to do."
+    return f"Warning: {failure}"
 
 
 def _run(

@@ -70,7 +70,7 @@ def _run(store: Store, ids: list[str], progress: ReportedProgress) -> bool:
 @contextmanager
 def _reserved(store: Store, ids: list[str]) -> Iterator[Callable[[str], None]]:
     """Hold the locks of imports until it is their turn: to the sensor they are alive, and it asks for no runs of them."""
-    with store.engine.connect() as connection:
+    with store.locks.connect() as connection:
         for import_id in ids:
             connection.scalar(select(func.pg_try_advisory_lock(lock_key(import_id))))
         connection.commit()

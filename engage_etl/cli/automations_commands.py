@@ -18,6 +18,7 @@ from engage_etl.cli.output import (
     table,
 )
 from engage_etl.errors import AutomationError, UsageError
+from engage_etl.vocabulary.counting import counted
 
 if TYPE_CHECKING:
     from engage_etl.store.imports import Import
@@ -49,8 +50,8 @@ def check(
     else:
         for error in errors:
             say(str(error))
-        count = f"{len(automations)} automation{'' if len(automations) == 1 else 's'}"
-        result_console().print(f"{count} right, {len(errors)} errors in {path}.", markup=False, soft_wrap=True)
+        counts = f"{counted(len(automations), 'automation')} right, {counted(len(errors), 'error')}"
+        result_console().print(f"{counts} in {path}.", markup=False, soft_wrap=True)
     raise typer.Exit(ExitCode.FAILED if errors else ExitCode.DONE)
 
 

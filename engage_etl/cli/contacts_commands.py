@@ -13,6 +13,7 @@ from rich.text import Text
 from engage_etl.cli.options import AsJson
 from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table, visible
 from engage_etl.errors import UsageError
+from engage_etl.vocabulary.counting import counted
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -38,12 +39,12 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show the contacts found by one of identifier, address or id."""
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.store.contacts import find_contacts
 
     with errors_as_sentences(as_json=as_json):
         condition = _condition(identifier=identifier, email=email, mobile=mobile, alias=alias, contact_id=contact_id)
-        with store() as opened, opened.engine.connect() as connection:
+        with store_to_look_at() as opened, opened.engine.connect() as connection:
             found = find_contacts(connection, condition, history=history)
     if as_json:
         print_json(found)
@@ -57,14 +58,18 @@ def show(
 def export(
     file: Annotated[Path, typer.Argument(help="File to write: .csv or .parquet.")],
     group: Annotated[str | None, typer.Option(help="Members of this group only.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write all contacts, or those of a group, to a CSV or Parquet file; the CSV can be imported again."""
     from engage_etl.cli.contacts_export import export_contacts
     from engage_etl.cli.installation import store
 
-    with errors_as_sentences(as_json=False), store() as opened:
+    with errors_as_sentences(as_json=as_json), store() as opened:
         number = export_contacts(opened, file, group)
-    say(f"{number:,} contacts are in {file}.")
+    if as_json:
+        print_json({"file": str(file), "contacts": number})
+    else:
+        say(f"{counted(number, 'contact')} {'is' if number == 1 else 'are'} in {file}.")
 
 
 @app.command("forget")
@@ -134,11 +139,23 @@ def _print_change(console: Console, change: dict[str, Any]) -> None:
     place = (
         f"row {change['row']} of {change['file']}" if change["row"] is not None else f"{change['file']}, without a row"
     )
-    by = f"automation {change['automation']}" if change["automation"] else "imported by hand"
     heading = Text.assemble("● ", (f"{moment:%Y-%m-%d %H:%M:%S} UTC", "bold"), f"  {change['outcome']}", style="cyan")
     console.print(heading)
-    console.print(f"│ {visible(place)}, {by}, group {visible(change['group'] or '')}", markup=False)
-    console.print(f"│ import {visible(change['import_id'])}", markup=False)
+    console.print(
+        f"│ {visible(place)}, {visible(_cause(change))}, group {visible(change['group'] or '')}", markup=False
+    )
+    approved = f", approved by {visible(change['approved_by'])}" if change["approved_by"] else ""
+    console.print(f"│ import {visible(change['import_id'])}{approved}", markup=False)
     for field, (before, after) in sorted(change["changes"].items(), key=lambda changed: field_order(changed[0])):
         shown = (visible(as_text(value)) or "(blank)" for value in (before, after))
         console.print(f"│   {visible(field)}: {' → '.join(shown)}", markup=False)
+
+
+def _cause(change: dict[str, Any]) -> str:
+    """Who or what made the change: an automation, a person, or the revert of an import."""
+    if change["reverts"]:
+        by = f" by {change['reverted_by']}" if change["reverted_by"] else ""
+        return f"revert{by} of {change['reverts']}"
+    if change["automation"]:
+        return f"automation {change['automation']}"
+    return f"imported by {change['started_by']}" if change["started_by"] else "imported by hand"

@@ -13,7 +13,7 @@ from typing import Any
 from engage_etl.errors import UsageError
 from engage_etl.store.contacts import export_header, export_rows
 from engage_etl.store.engine import Store
-from engage_etl.store.groups import require_group
+from engage_etl.store.groups import named_group
 
 Block = list[tuple[Any, ...]]
 
@@ -25,7 +25,7 @@ def export_contacts(store: Store, file: Path, group: str | None) -> int:
 
     Raises:
         UsageError: the ending is neither .csv nor .parquet, or the folder cannot be written.
-        FileError: there is no such group.
+        GroupUnknown: there is no such group.
     """
     writers = {".csv": _write_csv, ".parquet": _write_parquet}
     if file.suffix.lower() not in writers:
@@ -33,7 +33,7 @@ def export_contacts(store: Store, file: Path, group: str | None) -> int:
             f"{file.name}: the ending says neither CSV nor Parquet; name a file that ends in .csv or .parquet."
         )
     with store.engine.connect() as connection, _written_aside(file) as aside:
-        group_id = require_group(connection, group, file=file.name)[0] if group is not None else None
+        group_id = named_group(connection, group) if group is not None else None
         header = export_header(connection, group_id)
         return writers[file.suffix.lower()](aside, header, export_rows(connection, group_id))
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engage_etl.cli import backup_commands
 from engage_etl.cli.options import AsJson, wrong_value
 from engage_etl.cli.output import errors_as_sentences, print_json, result_console, say, table
 
@@ -16,18 +17,28 @@ _AT_NEXT_START = (
     "What you did not set yourself is taken up when the server starts: run `engage-etl db stop`, and the next command "
     "starts it again."
 )
+_ROLES_LACK = (
+    "This user may not make roles or grant them. Imports work as its user; for users with fewer rights, an administrator of "
+    "the server runs the statements below, then run `engage-etl db upgrade` again:"
+)
 _EXTERNAL = "Imports work as it is; docs/server-settings.md says what each setting is for. Set them with ALTER SYSTEM."
 
 
 @app.command("upgrade")
-def upgrade() -> None:
+def upgrade(as_json: AsJson = False) -> None:
     """Bring the schema of the store to the newest revision."""
     from engage_etl.settings import load_settings
     from engage_etl.store.engine import upgrade_store
 
-    with errors_as_sentences(as_json=False):
-        revision = upgrade_store(load_settings())
-    say(f"The store has schema {revision}.")
+    with errors_as_sentences(as_json=as_json):
+        upgraded = upgrade_store(load_settings())
+    if as_json:
+        print_json({"schema": upgraded.revision, "lacking": upgraded.lacking})
+        return
+    say(f"The store has schema {upgraded.revision}.")
+    if upgraded.lacking:
+        say(_ROLES_LACK)
+        typer.echo("\n".join(upgraded.lacking))
 
 
 ServerMemory = Annotated[
@@ -42,8 +53,8 @@ def status(server_memory: ServerMemory = None, as_json: AsJson = False) -> None:
     from engage_etl.settings import load_settings
     from engage_etl.store.engine import server_differences, store_status
 
-    settings = load_settings()
     with errors_as_sentences(as_json=as_json):
+        settings = load_settings()
         memory = _as_bytes(server_memory)
         found, differences = store_status(settings), server_differences(settings, memory)
     if as_json:
@@ -58,25 +69,35 @@ def status(server_memory: ServerMemory = None, as_json: AsJson = False) -> None:
 
 
 @app.command("start")
-def start() -> None:
+def start(as_json: AsJson = False) -> None:
     """Start the embedded server; it is left running."""
     from engage_etl.settings import load_settings
     from engage_etl.store.engine import embedded_server
 
-    with errors_as_sentences(as_json=False):
+    with errors_as_sentences(as_json=as_json):
         cluster = embedded_server(load_settings()).ensure_running()
-    say(f"The server answers at {cluster.sockets}.")
+    if as_json:
+        print_json({"running": True, "at": str(cluster.sockets)})
+    else:
+        say(f"The server answers at {cluster.sockets}.")
 
 
 @app.command("stop")
-def stop() -> None:
+def stop(as_json: AsJson = False) -> None:
     """Stop the embedded server, unless others are connected."""
     from engage_etl.settings import load_settings
     from engage_etl.store.engine import embedded_server
 
-    with errors_as_sentences(as_json=False):
+    with errors_as_sentences(as_json=as_json):
         stopped = embedded_server(load_settings()).stop()
-    say("The server is stopped." if stopped else "The server was not running.")
+    if as_json:
+        print_json({"running": False, "stopped": stopped})
+    else:
+        say("The server is stopped." if stopped else "The server was not running.")
+
+
+app.command("backup")(backup_commands.backup)
+app.command("restore")(backup_commands.restore)
 
 
 def _as_bytes(memory: str | None) -> int | None:

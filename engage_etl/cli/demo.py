@@ -18,6 +18,7 @@ from engage_etl.cli.samples import samples_folder
 from engage_etl.errors import EngageError, UsageError
 from engage_etl.reports.changes_file import as_text
 from engage_etl.settings import Settings, load_settings
+from engage_etl.store.cluster import make_data_folder
 from engage_etl.store.contacts import by_identifier, find_contacts
 from engage_etl.store.engine import Store, embedded_server, open_store
 from engage_etl.store.groups import create_group
@@ -77,7 +78,7 @@ def _make_anew(settings: Settings) -> None:
     if mark.exists():
         embedded_server(settings).stop(even_if_used=True)
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_data_folder(folder)
     mark.touch()
 
 

@@ -15,10 +15,10 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List the groups with their numbers of members."""
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.store.groups import list_groups
 
-    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+    with errors_as_sentences(as_json=as_json), store_to_look_at() as opened, opened.engine.connect() as connection:
         groups = list_groups(connection)
     if as_json:
         print_json([{"name": group.name, "members": group.members} for group in groups])
@@ -35,8 +35,8 @@ def create(name: Annotated[str, typer.Argument(help="Name of the new group.")], 
     from engage_etl.store.groups import create_group
 
     with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.begin() as connection:
-        create_group(connection, name)
+        created = create_group(connection, name)
     if as_json:
-        print_json({"name": name, "members": 0})
+        print_json({"name": created, "members": 0})
     else:
-        say(f"Created the group {name!r}.")
+        say(f"Created the group {created!r}.")

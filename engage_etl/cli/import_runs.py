@@ -78,14 +78,15 @@ def run_waiting(
     interrupted = _Interrupted(f"{entry.file}: the run was interrupted before its end; give the command again.")
     try:
         with import_progress([entry.file]) as progress:
-            run_imports(store.settings, [entry], progress, job_name=job_name, run_config=run_config)
+            [run_id] = run_imports(store.settings, [entry], progress, job_name=job_name, run_config=run_config)
     except KeyboardInterrupt:
         return interrupted
+    # By its id: the latest run of the import may be that of somebody else who decides in the same moment.
     with open_instance(store.settings) as instance:
-        runs = list_runs(instance, entry.import_id)
-    if runs and runs[0].is_success:
+        run = instance.get_run_by_id(run_id)
+    if run is not None and run.is_success:
         return None
-    return _latest_failure(store, entry) or interrupted
+    return _failure(store, entry, run_id) or interrupted
 
 
 def _run(store: Store, entry: Import, progress: ReportedProgress) -> ImportEnded | None:
@@ -147,7 +148,7 @@ def _end(store: Store, import_id: str) -> ImportEnded | None:
 def _finish(store: Store, import_id: str, ended: ImportEnded | None) -> None:
     """Record what ended an import that has not ended otherwise meanwhile, and write its report."""
     try:
-        with import_lock(store.engine, import_id):
+        with import_lock(store.locks, import_id):
             with store.engine.begin() as connection:
                 if ended is not None and find_import(connection, import_id).is_unfinished:
                     mark_failed(connection, import_id, ended)
@@ -171,7 +172,13 @@ def _latest_failure(store: Store, entry: Import) -> ImportEnded | None:
     """Why the latest run of an import failed, as the event log of Dagster has it; None if no stage has."""
     with open_instance(store.settings) as instance:
         runs = list_runs(instance, entry.import_id)
-        events = [log.dagster_event for log in instance.all_logs(runs[0].run_id)] if runs else []
+    return _failure(store, entry, runs[0].run_id) if runs else None
+
+
+def _failure(store: Store, entry: Import, run_id: str) -> ImportEnded | None:
+    """Why a run failed; None if no stage has."""
+    with open_instance(store.settings) as instance:
+        events = [log.dagster_event for log in instance.all_logs(run_id)]
     for event in events:
         if event is None or not event.is_step_failure:
             continue

@@ -82,7 +82,7 @@ def _print_report(store: Store, entry: Import, removals: Sequence[Removal]) -> N
         console.print(str(removed), markup=False, soft_wrap=True)
     gone = {removed.kind for removed in removals}
     if entry.report and Kind.REPORT not in gone:
-        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
+        console.print(f"Report: {store.kept.shown(store.kept.root / entry.report)}", markup=False, soft_wrap=True)
     elif entry.is_reported and not gone & {Kind.RAW_FILE, Kind.PLAN, Kind.REPORT}:
         console.print(f"Report: missing; `engage-etl imports report {entry.import_id}` writes it.", soft_wrap=True)
 
@@ -124,7 +124,7 @@ def _print_revert(store: Store, entry: Import) -> None:
     counts = (entry.restored, entry.kept, entry.failed)
     console.print(table("restored", "kept", "failed", rows=[[f"{count:,}" for count in counts]]))
     if entry.report:
-        console.print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
+        console.print(f"Report: {store.kept.shown(store.kept.root / entry.report)}", markup=False, soft_wrap=True)
 
 
 def _details(store: Store, entry: Import) -> tuple[dict[str, int], list[str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -22,12 +23,8 @@ from engage_etl.cli.output import (
 from engage_etl.errors import UsageError
 from engage_etl.vocabulary.outcomes import Outcome
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
 app = typer.Typer(no_args_is_help=True)
 ImportId = Annotated[str, typer.Argument(metavar="ID", help="Id of the import.")]
-_ROWS_AT_A_TIME = 2_000
 
 
 @app.command("list")
@@ -36,11 +33,11 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """List the latest imports."""
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.reports.summary import import_summaries
     from engage_etl.store.imports import list_imports
 
-    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+    with errors_as_sentences(as_json=as_json), store_to_look_at() as opened, opened.engine.connect() as connection:
         entries = list_imports(connection, limit=limit)
         summaries = import_summaries(connection, entries) if as_json else []
     if as_json:
@@ -61,13 +58,13 @@ def list_all(
 def show(import_id: ImportId, as_json: AsJson = False) -> None:
     """Show how an import went: counts, reasons, report."""
     from engage_etl.cli.import_summary import print_summary
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.reports.summary import import_summaries
     from engage_etl.store.amendments import corrections
     from engage_etl.store.imports import find_import
     from engage_etl.store.removals import find_removals
 
-    with errors_as_sentences(as_json=as_json), store() as opened:
+    with errors_as_sentences(as_json=as_json), store_to_look_at() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
             [summary] = import_summaries(connection, [entry])
@@ -89,9 +86,9 @@ def diff(
 ) -> None:
     """Show two imports side by side: files, options, counts, reasons and changed fields."""
     from engage_etl.cli.import_diff import import_difference
-    from engage_etl.cli.installation import store
+    from engage_etl.cli.installation import store_to_look_at
 
-    with errors_as_sentences(as_json=as_json), store() as opened, opened.engine.connect() as connection:
+    with errors_as_sentences(as_json=as_json), store_to_look_at() as opened, opened.engine.connect() as connection:
         difference = import_difference(connection, first, second)
     if as_json:
         print_json(difference)
@@ -125,22 +122,34 @@ def _as_word(value: Any) -> str:
 
 
 @app.command("report")
-def report(import_id: ImportId) -> None:
+def report(
+    import_id: ImportId,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Copy the report that is there into a folder of this machine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Write the report of an import that has ended or waits, where it is missing or was removed; prints its folder."""
     from engage_etl.cli.installation import store
+    from engage_etl.reports.copied_report import copy_report
     from engage_etl.reports.report import demand_sources
     from engage_etl.stage_run import finish_import
     from engage_etl.store.imports import find_import, import_lock
 
-    with errors_as_sentences(as_json=False), store() as opened:
+    with errors_as_sentences(as_json=as_json), store() as opened:
         with opened.engine.connect() as connection:
             entry = find_import(connection, import_id)
         if not entry.is_reported:
             raise UsageError(f"Import {import_id} is {entry.status.value}; its report is written when it has ended.")
-        demand_sources(opened, entry)
-        with import_lock(opened.engine, import_id):
-            finish_import(opened, import_id)
-        typer.echo(str(opened.settings.report_dir(import_id)))
+        if to is None or entry.report is None:
+            demand_sources(opened, entry)
+            with import_lock(opened.locks, import_id):
+                finish_import(opened, import_id)
+        folder = str(copy_report(opened, import_id, to)) if to else opened.kept.shown(opened.report_dir(import_id))
+    if as_json:
+        print_json({"import_id": import_id, "report": folder})
+    else:
+        typer.echo(folder)
 
 
 app.command("approve")(approval_commands.approve)
@@ -154,18 +163,22 @@ def rows(
     outcome: Annotated[str | None, typer.Option(metavar="|".join(Outcome), help="Only rows with this outcome.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what became of each row of an import, in row order."""
-    from engage_etl.cli.installation import store
+    """List what became of each row of an import, in row order; of a revert, what it took back and what it did not."""
+    from engage_etl.cli.import_rows import planned_rows, reverted_rows
+    from engage_etl.cli.installation import store_to_look_at
     from engage_etl.store.imports import find_import
     from engage_etl.store.removals import Kind, demand_kept
 
     with errors_as_sentences(as_json=as_json):
         if outcome is not None:
             demand_choice("--outcome", outcome, Outcome)
-        with store() as opened, opened.engine.connect() as connection:
-            find_import(connection, import_id)
-            demand_kept(connection, import_id, Kind.PLAN)
-            _print_rows(_rows(connection, import_id, outcome), as_json=as_json)
+        with store_to_look_at() as opened, opened.engine.connect() as connection:
+            if find_import(connection, import_id).reverts is not None:
+                found = reverted_rows(connection, import_id, outcome)
+            else:
+                demand_kept(connection, import_id, Kind.PLAN)
+                found = planned_rows(connection, import_id, outcome)
+            _print_rows(found, as_json=as_json)
 
 
 def _print_rows(found: Iterator[dict[str, Any]], *, as_json: bool) -> None:
@@ -176,24 +189,11 @@ def _print_rows(found: Iterator[dict[str, Any]], *, as_json: bool) -> None:
             _print_row(row)
 
 
-def _rows(connection: Connection, import_id: str, outcome: str | None) -> Iterator[dict[str, Any]]:
-    from sqlalchemy import select
-
-    from engage_etl.store.tables import plan_row
-
-    columns = plan_row.c
-    query = select(columns.row, columns.outcome, columns.reason, columns.message, columns.contact_id, columns.changes)
-    query = query.where(columns.import_id == import_id).order_by(columns.row)
-    if outcome is not None:
-        query = query.where(columns.outcome == outcome)
-    for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query):
-        yield dict(row._mapping) | {"changes": row.changes or {}}
-
-
 def _print_row(row: dict[str, Any]) -> None:
     from engage_etl.reports.changes_file import as_text
 
     shown = ((field, as_text(before), as_text(after)) for field, (before, after) in row["changes"].items())
     changes = "; ".join(f"{field}: {before or '(blank)'} → {after or '(blank)'}" for field, before, after in shown)
     told = "  ".join(filter(None, (changes, row["message"])))
-    typer.echo(f"{row['row']:>8}  {row['outcome']:<10}  {visible(told)}".rstrip())
+    number = "" if row["row"] is None else row["row"]
+    typer.echo(f"{number:>8}  {row['outcome']:<10}  {visible(told)}".rstrip())

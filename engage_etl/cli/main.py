@@ -24,6 +24,7 @@ from engage_etl.cli import (
 )
 from engage_etl.cli.output import ExitCode, print_error, report_error
 from engage_etl.errors import EngageError, UsageError
+from engage_etl.own_files import keep_files_private
 
 if TYPE_CHECKING:
     from engage_etl.settings import Settings
@@ -70,6 +71,7 @@ app.command("env")(service_commands.env)
 
 def run() -> None:
     """Run the command line: every error ends in one sentence and an exit code, never in a traceback."""
+    keep_files_private()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a letter shows its code.
@@ -86,6 +88,9 @@ def _run(arguments: list[str]) -> int:
         return report_error(error, as_json=as_json)
     except TyperException as error:
         return _report_usage(error, as_json=as_json)
+    except typer.Abort:  # no answer to a question
+        print_error("aborted", "The question was not answered, and nothing was done.", as_json=as_json)
+        return ExitCode.FAILED
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback on the terminal
         return _report_surprise(error, as_json=as_json)
 

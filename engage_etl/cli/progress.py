@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from engage_etl.cli.output import message_console, visible
 from engage_etl.triggers.resources import ReportedProgress
+from engage_etl.vocabulary.counting import counted
 
 _STAGES = {
     "raw_file": "keeping the file",
@@ -70,9 +71,9 @@ def import_progress(files: Sequence[str]) -> Iterator[ReportedProgress]:
                 bar.reset(task, file=visible(next(waiting, "")), rows="")
             bar.update(task, description=_STAGES[name], completed=done)
             if rows is not None:
-                bar.update(task, rows=f"{rows:,} rows")
+                bar.update(task, rows=counted(rows, "row"))
 
         def on_rows(done: int) -> None:
-            bar.update(task, rows=f"{done:,} rows")
+            bar.update(task, rows=counted(done, "row"))
 
         yield ReportedProgress(on_stage, on_rows)

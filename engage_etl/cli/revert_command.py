@@ -106,7 +106,9 @@ def _show_recorded(store: Store, import_id: str, entry: Import, *, as_json: bool
         details = revert_details(connection, entry.import_id)
         _show(import_id, entry.import_id, Reverted.of(entry), details, as_json=as_json)
     if not as_json and entry.report:
-        result_console().print(f"Report: {store.settings.root / entry.report}", markup=False, soft_wrap=True)
+        result_console().print(
+            f"Report: {store.kept.shown(store.kept.root / entry.report)}", markup=False, soft_wrap=True
+        )
 
 
 def _show(

@@ -49,6 +49,10 @@ def erase_stage_rows(folder: Path, rows: Collection[int], *, dry_run: bool) -> i
         if number and not dry_run:
             _rewrite(file, schema, rows, blank)
         erased += number
+    if not dry_run:
+        # What a validation that was killed has left may name anybody; the import's lock is held, so that none is at work.
+        for left in folder.glob("*.part"):
+            left.unlink(missing_ok=True)
     return erased
 
 

@@ -10,7 +10,8 @@ without, the first load calls it and takes some seconds). dbt itself is only eve
 """
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -30,7 +31,10 @@ from dagster import (
     Definitions,
     Failure,
     MaterializeResult,
+    MetadataValue,
     TableColumn,
+    TableMetadataValue,
+    TableRecord,
     TableSchema,
     multi_asset,
 )
@@ -46,7 +50,7 @@ from engage_etl.marts.project import (
     read_lineage,
 )
 from engage_etl.settings import Settings
-from engage_etl.store.engine import building_facts
+from engage_etl.store.engine import building_facts, open_store
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,38 @@ UPSTREAM = AssetKey("applied_updates")
 GROUPS = ("marts", "marts_staging")
 """Groups of the lineage graph: a model is in that of its schema."""
 
+OWNERS = ["team:engage-etl"]
+WHEN_RED = """
+**Red?** dbt could not build it; the message is dbt's. Imports go on, and the model has the rows of the build before. Once
+what the message names is put right, materialize it, or wait for the next import. A red check says that rows are not what
+the check describes: look for them with the SQL of the test, in `dbt/`.
+""".strip()
+DBT_TEST = """
+A test of dbt that says by its name what rows of this model must be like. Red or yellow: some are not; the model and imports
+are as they were. `failures` is how many; its SQL in `dbt/` finds them. Please report it.
+""".strip()
+NO_DUPLICATES = "identifiers_are_unique"
+UNIQUE_ADDRESSES = "addresses_are_unique"
+STORE_CHECKS = (
+    AssetCheckSpec(
+        NO_DUPLICATES,
+        asset="duplicate_identifiers",
+        description="No two contacts have the same external identifier, which nothing prevents. Yellow: the examples name "
+        "the contacts, the newest first, and the import since which. Look at them (`engage-etl contacts show --id`), decide "
+        "whose it is, and give the others another identifier, or forget them; until then rows with it are rejected.",
+    ),
+    AssetCheckSpec(
+        UNIQUE_ADDRESSES,
+        asset="contact_current",
+        description="No two contacts have the same e-mail address or mobile number: the unique indexes are there, and each "
+        "comparison form is that of its address. Yellow: another program has written addresses without `email_key` and "
+        "`mobile_key`, or an index was dropped. Correct the forms of the contacts in the examples; where the index refuses "
+        "that, another contact has this address.",
+    ),
+)
+"""Checks that look at the whole store; they never fail a run."""
+_LAYERS = {"marts": "mart", "marts_staging": "staging"}
+"""The tag ``layer`` of a model, by its schema."""
 _SECONDS_BETWEEN_LOOKS = 10
 _LONGEST_BUILD = 600  # seconds
 _GOOD = ("success", "pass", "warn")
@@ -92,9 +128,10 @@ def mart_assets(settings: Settings) -> AssetsDefinition:
         name="dbt_models",
         specs=[_model_spec(model) for model in lineage.models],
         check_specs=[
-            AssetCheckSpec(test.name, asset=AssetKey(test.model), description=test.description or None)
+            AssetCheckSpec(test.name, asset=AssetKey(test.model), description=test.description or DBT_TEST)
             for test in lineage.tests
-        ],
+        ]
+        + [spec for spec in STORE_CHECKS if spec.asset_key.path[-1] in names.values()],
         can_subset=True,
     )
     def dbt_models(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
@@ -107,6 +144,7 @@ def mart_assets(settings: Settings) -> AssetsDefinition:
             raise Failure(str(failed)) from None
         yield from _model_results(results, names, context.selected_asset_keys)
         yield from _check_results(results, lineage, checks)
+        yield from _store_check_results(settings, checks, _built(results, names))
         _fail_on_broken_models(results, names)
 
     return dbt_models
@@ -132,8 +170,10 @@ def _model_spec(model: Model) -> AssetSpec:
         model.name,
         deps=upstream,
         skippable=True,
-        description=model.description or None,
+        description=f"{model.description.rstrip()}\n\n{WHEN_RED}",
         group_name=model.schema,
+        owners=OWNERS,
+        tags={"layer": _LAYERS.get(model.schema, model.schema), "refreshed": "after-imports"},
         kinds={"dbt", "postgres"},
         metadata={"dagster/column_schema": TableSchema(columns), "dagster/table_name": model.relation},
         automation_condition=refresh_condition(),
@@ -165,6 +205,42 @@ def _check_results(
                 severity=AssetCheckSeverity.WARN if test.only_warns else AssetCheckSeverity.ERROR,
                 metadata={"failures": result.failures or 0, "seconds": result.seconds},
             )
+
+
+def _built(results: list[NodeResult], names: dict[str, str]) -> set[str]:
+    """Names of the models that were built just now."""
+    return {names[result.unique_id] for result in results if result.unique_id in names and result.status in _GOOD}
+
+
+def _store_check_results(
+    settings: Settings, selected: AbstractSet[AssetCheckKey], built: AbstractSet[str]
+) -> Iterator[AssetCheckResult]:
+    """Look at the whole store; what could not be built is not judged."""
+    from engage_etl.marts.store_checks import duplicate_identifiers, shared_addresses
+
+    looks = {NO_DUPLICATES: duplicate_identifiers, UNIQUE_ADDRESSES: shared_addresses}
+    wanted = [spec for spec in STORE_CHECKS if spec.key in selected and spec.asset_key.path[-1] in built]
+    if not wanted:
+        return
+    with open_store(settings) as store, store.engine.connect() as connection:
+        for spec in wanted:
+            started = time.monotonic()
+            found = looks[spec.name](connection, settings.sample_rows)
+            seconds = round(time.monotonic() - started, 3)
+            examples = {"examples": _table(found.examples)} if found.examples else {}
+            yield AssetCheckResult(
+                check_name=spec.name,
+                asset_key=spec.asset_key,
+                passed=found.is_good,
+                severity=AssetCheckSeverity.WARN,
+                description=found.sentence,
+                metadata={**found.numbers, **examples, "seconds": seconds},
+            )
+
+
+def _table(records: Sequence[Mapping[str, str]]) -> TableMetadataValue:
+    columns = [TableColumn(name) for name in records[0]]
+    return MetadataValue.table([TableRecord(dict(record)) for record in records], schema=TableSchema(columns))
 
 
 def _fail_on_broken_models(results: list[NodeResult], names: dict[str, str]) -> None:

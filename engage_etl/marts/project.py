@@ -95,7 +95,7 @@ def project_dir() -> Path:
 
 
 def prepare_manifest(settings: Settings) -> Path:
-    """dbt's manifest of the project as it is now; made only if there is none yet, which takes some seconds.
+    """dbt's manifest of the project as it is now: the one that comes with it, or else one that is made, which takes seconds.
 
     Its name carries a digest of the project's files, so that an old one is never taken for the new one. Several
     processes may ask at the same time: one of them makes it. Neither network nor store is needed.
@@ -103,15 +103,26 @@ def prepare_manifest(settings: Settings) -> Path:
     Raises:
         DbtFailed: the project has a mistake.
     """
-    folder = settings.root / "dbt"
-    manifest = folder / f"manifest-{_project_digest(project_dir())}.json"
-    if manifest.is_file():
-        return manifest
+    folder, name = settings.root / "dbt", manifest_name()
+    manifest = folder / name
+    for there in (shipped_manifests() / name, manifest):
+        if there.is_file():
+            return there
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / ".lock"):
         if not manifest.is_file():
-            _parse(folder, manifest)
+            parse_project(folder, manifest)
     return manifest
+
+
+def shipped_manifests() -> Path:
+    """The folder of the manifest that comes with the project (``make manifest``), with what ``read_lineage`` reads."""
+    return project_dir() / "manifests"
+
+
+def manifest_name() -> str:
+    """How the manifest of the project as it is now is called, with this version of dbt."""
+    return f"manifest-{_project_digest(project_dir())}.json"
 
 
 def read_lineage(manifest: Path) -> Lineage:
@@ -157,7 +168,12 @@ def _project_digest(project: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _parse(folder: Path, manifest: Path) -> None:
+def parse_project(folder: Path, manifest: Path) -> None:
+    """Have dbt make the manifest, in place of those of former states in ``folder``.
+
+    Raises:
+        DbtFailed: the project has a mistake.
+    """
     with tempfile.TemporaryDirectory(prefix=".parse-", dir=folder) as target:
         ended = _run_dbt(["parse"], Path(target), {})
         made = Path(target) / "manifest.json"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, cast, func, insert, literal, null, select, union_all
+from sqlalchemy import Connection, Select, Table, case, cast, func, insert, literal, null, select, union_all
 
-from engage_etl.errors import FileError, FileErrorCode
+from engage_etl.errors import FileError, FileErrorCode, StoreUnavailable
 from engage_etl.match_plan.addresses import reject_address_conflicts
 from engage_etl.match_plan.changes import FreeAttributes
 from engage_etl.match_plan.leavers import plan_leavers
@@ -30,9 +30,10 @@ from engage_etl.match_plan.working_tables import (
     staged_row,
     taken_address,
 )
+from engage_etl.stage_storage.kept_files import KeptFiles
 from engage_etl.store.custom_attributes import Scope, known_attributes
 from engage_etl.store.tables import plan_attribute, plan_row
-from engage_etl.validated_rows.stage_files import StageSummary
+from engage_etl.validated_rows.stage_files import StageSummary, rejected_file, valid_file
 from engage_etl.vocabulary.attributes import CUSTOM, MEMBER, custom_key
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
@@ -44,21 +45,30 @@ _PLAN_COLUMNS = [column for column in plan_row.columns if column.server_default 
 
 @dataclass(frozen=True)
 class PlanInput:
-    """What a plan is made from. folder: of the stage files; summary: of the validation; group_id: of the group."""
+    """What a plan is made from. folder: of the stage files; summary: of the validation; group_id: of the group.
+
+    kept: where the stage files are fetched from when they are needed: applying needs them on drift only. loaded: a table that
+    has the valid rows already; None: they are loaded by the plan itself.
+    """
 
     import_id: str
     file: str
     folder: Path
+    kept: KeptFiles
     summary: StageSummary
     options: ImportOptions
     group_id: int
     group_name: str
+    loaded: Table | None = None
 
 
 def write_plan(connection: Connection, plan: PlanInput) -> None:
     """Work out the plan of an import and enter it into the plan tables, which hold none of it yet."""
-    create_working_tables(connection)
-    load_stage_files(connection, plan.folder)
+    create_working_tables(connection, plan.loaded)
+    _demand_all_loaded(connection, plan)
+    for file in (valid_file(plan.folder), rejected_file(plan.folder)):
+        plan.kept.fetched(file)
+    load_stage_files(connection, plan.folder, with_valid_rows=plan.loaded is None)
     decide_rows(connection, plan.file, plan.options)
     leave_out_rows(connection, plan.file, plan.options, plan.group_id)
     find_near_misses(connection, plan.options)
@@ -67,6 +77,19 @@ def write_plan(connection: Connection, plan: PlanInput) -> None:
     connection.execute(insert(plan_row).from_select([column.name for column in _PLAN_COLUMNS], _planned_rows(plan)))
     if plan.options.mode_rules.takes_out_others:
         plan_leavers(connection, plan.import_id, plan.group_id, plan.group_name, plan.options)
+
+
+def _demand_all_loaded(connection: Connection, plan: PlanInput) -> None:
+    """A server that crashed since, or a standby that took over, has the table and none of its rows."""
+    if plan.loaded is None:
+        return
+    rows = connection.scalar(select(func.count()).select_from(staged_row))
+    if rows != plan.summary.valid:
+        raise StoreUnavailable(
+            f"{plan.file}: of {plan.summary.valid:,} rows that were loaded the server has {rows:,} left, as after a crash; "
+            "nothing was planned. Run the import again.",
+            is_passing=True,
+        )
 
 
 def _row_changes(connection: Connection, plan: PlanInput) -> RowChanges:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Text, cast, func, select
@@ -13,13 +13,15 @@ from engage_etl.match_plan.brakes import BrakeVerdict, brake_verdicts, rehearsal
 from engage_etl.match_plan.hashing import plan_hash
 from engage_etl.match_plan.leavers import who_stays_unknown
 from engage_etl.match_plan.planning import PlanInput, write_plan
+from engage_etl.match_plan.staging import valid_rows_loaded
+from engage_etl.match_plan.working_tables import hide_loaded
 from engage_etl.store.bulk_work import prepare_bulk_work
 from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, find_import, update_import, void_plan
 from engage_etl.store.removals import Kind, demand_kept, take_back_removal
 from engage_etl.store.tables import plan_leaver, plan_row
-from engage_etl.validated_rows.validation import load_summary
+from engage_etl.validated_rows.stage import recorded_summary
 from engage_etl.vocabulary.choices import ApprovalNeeded
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -37,13 +39,17 @@ def make_plan(store: Store, import_id: str) -> Import:
     """
     with store.engine.connect() as connection:
         entry = find_import(connection, import_id)
-    if entry.status.is_final:
-        return entry
-    with store.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection, connection.begin():
+        if entry.status.is_final:
+            return entry
         plan = plan_input(store, connection, entry)
+    with (
+        valid_rows_loaded(store, import_id) as loaded,
+        store.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        connection.begin(),
+    ):
         void_plan(connection, import_id)
         take_back_removal(connection, import_id, Kind.PLAN)
-        hash_ = record_plan(connection, plan)
+        hash_ = record_plan(connection, replace(plan, loaded=loaded))
         update_import(
             connection,
             import_id,
@@ -73,6 +79,8 @@ def record_plan(connection: Connection, plan: PlanInput) -> str:
         plan_hash=hash_,
         plan_snapshot=snapshot,
     )
+    if plan.loaded is not None:
+        hide_loaded(connection)
     return hash_
 
 
@@ -139,16 +147,22 @@ def plan_input(store: Store, connection: Connection, entry: Import) -> PlanInput
         FileError: the group does not exist (R22).
         UsageError: the rows of the import are not validated yet.
     """
-    folder = store.settings.import_dir(entry.import_id)
+    folder = store.import_dir(entry.import_id)
     demand_kept(connection, entry.import_id, Kind.STAGE_FILES)
-    summary = load_summary(folder)
-    if summary is None or entry.validated_at is None:
+    summary = recorded_summary(store, entry.import_id)
+    if entry.validated_at is None:
         raise UsageError(f"Import {entry.import_id} has no validated rows yet; materialize validated_rows first.")
+    if summary is None:
+        raise UsageError(
+            f"The checked rows of import {entry.import_id} are no longer in {store.kept.shown(folder)}. Put that folder back "
+            "from a copy of the data folder, or end the import with `engage-etl imports reject` and import its file again."
+        )
     group_id, group_name = require_group(connection, entry.group_name, file=entry.file)
     return PlanInput(
         import_id=entry.import_id,
         file=entry.file,
         folder=folder,
+        kept=store.kept,
         summary=summary,
         options=entry.import_options,
         group_id=group_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text
+from sqlalchemy import DDL, BigInteger, Boolean, Column, Connection, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage_etl.store.tables import KEY_COLUMNS
@@ -92,8 +92,22 @@ address_rejection = _working_table(
 """What step 4 of the reasons decides (R11)."""
 
 
-def create_working_tables(connection: Connection) -> None:
-    """Create the tables, in place of those of an earlier plan in the same transaction."""
+_VIEW = DDL("CREATE TEMPORARY VIEW %(view)s AS SELECT * FROM %(fullname)s", context={"view": staged_row.name})
+
+
+def create_working_tables(connection: Connection, loaded: Table | None) -> None:
+    """Create the tables, in place of those of an earlier plan in the same transaction.
+
+    loaded: has the valid rows already, and is seen as ``staged_row`` until ``hide_loaded``.
+    """
     for table in _WORKING.sorted_tables:
         table.drop(connection, checkfirst=True)
-        table.create(connection, checkfirst=False)
+        if table is staged_row and loaded is not None:
+            connection.execute(_VIEW.against(loaded))
+        else:
+            table.create(connection, checkfirst=False)
+
+
+def hide_loaded(connection: Connection) -> None:
+    """Take away what ``loaded`` is seen through: unlike the tables, it would stay when the transaction ends."""
+    connection.execute(DDL("DROP VIEW %(fullname)s").against(staged_row))

@@ -1,13 +1,15 @@
 """Asset ``raw_file``: the bytes of an arrival, kept unchanged."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from engage_etl.triggers.columns import file_columns
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, StoreResource
-from engage_etl.triggers.stage_assets import GROUP, OWNERS, StageRun, is_its_turn, run_stage
+from engage_etl.triggers.stage_assets import GROUP, OWNERS, TAGS, StageRun, is_its_turn, run_stage
 
 if TYPE_CHECKING:
     from engage_etl.store.imports import ImportFile
@@ -25,6 +27,7 @@ _PREVIEW_LINES = 10
     partitions_def=IMPORTS,
     group_name=GROUP,
     owners=OWNERS,
+    tags=TAGS,
     kinds={"file"},
     description=DESCRIPTION,
     output_required=False,
@@ -50,8 +53,9 @@ def raw_file(
                 "character_set": record.character_set,
                 "detection": dg.MetadataValue.json(record.detection),
                 "arrived_at": dg.MetadataValue.timestamp(record.arrived_at),
-                "path": run.path(run.store.settings.root / record.archived_path),
+                "path": run.path(run.store.kept.root / record.archived_path),
                 "preview": dg.MetadataValue.md(_preview(run, record)),
+                **file_columns(_columns(run, record)),
                 **run.duration(),
             }
         )
@@ -67,7 +71,22 @@ def _preview(run: StageRun, record: "ImportFile") -> str:
         gone = [removal for removal in find_removals(connection, run.import_id) if removal.kind is Kind.RAW_FILE]
     if gone:
         return str(gone[0])
-    kept = run.store.settings.root / record.archived_path
+    kept = _kept(run, record)
     if not kept.exists():
         return "(not kept)"  # the plain text of an encrypted file is gone when its import has ended
     return f"```\n{file_preview(kept, record.format, _PREVIEW_LINES, run.shows_personal_data)}\n```"
+
+
+def _columns(run: StageRun, record: "ImportFile") -> dict[str, str]:
+    """The columns of the file, as far as its beginning shows them; none of a file that is not kept any more."""
+    from engage_etl.store.imports import load_import
+    from engage_etl.validated_rows.stage import columns_at_the_beginning
+
+    if not _kept(run, record).exists():
+        return {}
+    return columns_at_the_beginning(run.store, load_import(run.store.engine, run.import_id), record)
+
+
+def _kept(run: StageRun, record: "ImportFile") -> Path:
+    """The kept bytes on this machine; nothing is there if they are not kept any more."""
+    return run.store.kept.fetched(run.store.kept.root / record.archived_path)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from engage_etl.settings import Settings
+from engage_etl.own_files import sync_folder
+from engage_etl.raw_file.handing_over import is_elsewhere, take_back
 from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, imports_of_arrival, update_import
@@ -32,7 +33,9 @@ _REPORT = "report"
 _PRIVATE_FOLDER = 0o700
 
 
-def settle_file(store: Store, import_id: str, sources: Sources | None = None) -> Location | None:
+def settle_file(
+    store: Store, import_id: str, sources: Sources | None = None, *, by_sensor: bool = False
+) -> Location | None:
     """Put the dropped file of an import that ended into ``done|failed/<automation>/<import id>/``.
 
     These lie in the data folder, or below the source of a file from elsewhere.
@@ -42,20 +45,23 @@ def settle_file(store: Store, import_id: str, sources: Sources | None = None) ->
     Can be repeated: a file that a killed process left half way is found again, one that a later run applies goes on
     from ``failed/`` to ``done/``. Nothing is ever overwritten.
 
-    sources: those that are open already.
+    sources: those that are open already; by_sensor: whether this is the installation with the drop folders. Where stages
+    may run elsewhere, only its sensor puts away what was dropped on a disk: the folders of a worker are others.
 
     Returns:
-        Where the file is; None if the import has not ended, was started by hand, or its file is gone.
+        Where the file is; None if the import has not ended, was started by hand, or its file is gone or left to the sensor.
 
     Raises:
         SourceUnavailable: the source does not answer; the file stays where it is.
     """
     if sources is None:
         with Sources(store.settings) as opened:
-            return settle_file(store, import_id, opened)
+            return settle_file(store, import_id, opened, by_sensor=by_sensor)
     with store.engine.begin() as connection:
         entry = find_import(connection, import_id)
-        if entry.claimed_path is None:
+        if entry.claimed_path is None or (
+            store.kept.is_shared and isinstance(entry.arrived_path, Path) and not by_sensor
+        ):
             return None
         # Two imports of one archive may end in the same moment.
         key = func.hashtextextended(f"settle {entry.claimed_path}", 0)
@@ -69,11 +75,14 @@ def settle_file(store: Store, import_id: str, sources: Sources | None = None) ->
         top = store.settings.root if isinstance(claimed, Path) else claimed.parent.parent.parent
         folder = top / kind / (entry.automation or "manual") / _folder_name(entry)
         settled = _settle(entry, folder) if isinstance(folder, Path) else _settle_elsewhere(sources, entry, folder)
+        if settled is not None or not is_elsewhere(store, entry):
+            take_back(store, entry)
         if settled is None:
             return None
         for one in entries:
-            if isinstance(folder, Path):
-                _put_report_beside(store.settings, one, folder, is_alone=len(entries) == 1)
+            # A report that is kept elsewhere is not here for long.
+            if isinstance(folder, Path) and not store.kept.is_shared:
+                _put_report_beside(store.report_dir(one.import_id), one, folder, is_alone=len(entries) == 1)
             if str(settled) != one.settled_path:
                 update_import(connection, one.import_id, settled_path=str(settled))
     return settled
@@ -142,15 +151,7 @@ def _copy_across(source: Path, target: Path) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(target.parent)
 
 
 def _remove_emptied(folder: Path) -> None:
@@ -174,9 +175,8 @@ def reports_beside(settled: Path, import_id: str, report: Path) -> list[Path]:
     return [path for path in found if path.is_dir() or (path.is_symlink() and path.readlink().name == report.name)]
 
 
-def _put_report_beside(settings: Settings, entry: Import, folder: Path, *, is_alone: bool) -> None:
+def _put_report_beside(report: Path, entry: Import, folder: Path, *, is_alone: bool) -> None:
     """A relative link to the report folder, or a copy where the file system has no links."""
-    report = settings.report_dir(entry.import_id)
     name = _REPORT if is_alone else f"{_REPORT}.{entry.import_id}"
     beside = folder / (name if entry.arrived_name != name else f"{name}-folder")
     if not report.is_dir():

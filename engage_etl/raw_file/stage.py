@@ -8,6 +8,7 @@ from pathlib import Path
 from engage_etl.raw_file.archive import ArchivedFile, archive_bytes
 from engage_etl.raw_file.decryption import decrypt, is_encrypted, name_inside, remove_plain_text
 from engage_etl.raw_file.detection import detect_format
+from engage_etl.raw_file.handing_over import handed_over_file
 from engage_etl.raw_file.unpacking import (
     BROKEN,
     archive_entries,
@@ -22,6 +23,7 @@ from engage_etl.store.engine import Store
 from engage_etl.store.groups import require_group
 from engage_etl.store.imports import Import, ImportFile, find_file, find_import, record_file, update_import, void_plan
 from engage_etl.store.removals import Kind, demand_kept, take_back_removal
+from engage_etl.vocabulary.locations import Location
 from engage_etl.vocabulary.outcomes import Status
 
 _PGP = "pgp"
@@ -72,7 +74,7 @@ def _archive(store: Store, entry: Import, recorded: ImportFile | None) -> Import
         sha256=kept.sha256,
         bytes=kept.bytes,
         arrived_at=entry.received_at,
-        archived_path=str(kept.path.relative_to(store.settings.root)),
+        archived_path=str(kept.path.relative_to(store.kept.root)),
         file_type=found.file_type.value,
         separator=found.separator,
         character_set=found.character_set,
@@ -87,12 +89,13 @@ def _keep(store: Store, entry: Import, recorded: ImportFile | None) -> _Kept:
 
 
 def _keep_from(sources: Sources, store: Store, entry: Import, recorded: ImportFile | None) -> _Kept:
-    folder, source = store.settings.import_dir(entry.import_id), entry.arrived_path
+    folder, source = store.import_dir(entry.import_id), where_it_arrived(store, entry)
     if recorded is not None and not (isinstance(source, Path) and source.exists()):
-        path, compression = store.settings.root / recorded.archived_path, recorded.detection.get("compression")
+        path = store.kept.fetched(store.kept.root / recorded.archived_path)
+        compression = recorded.detection.get("compression")
         if compression is not None and path.exists():
             return _Kept(path, recorded.sha256, recorded.bytes, compression)
-        source = folder / "raw" / entry.arrived_name if _is_plain_text(recorded) else path
+        source = store.kept.fetched(folder / "raw" / entry.arrived_name) if _is_plain_text(recorded) else path
     files = sources.at(source)
     if entry.entry is not None:
         with files.open(source) as reading:
@@ -100,8 +103,10 @@ def _keep_from(sources: Sources, store: Store, entry: Import, recorded: ImportFi
                 # Of an archive of many files each import keeps its own; the archive itself ends in done/ or failed/ (R40).
                 path = unpack_entry(reading, entry.entry, folder / "raw", name=entry.file, settings=store.settings)
                 archived = archive_bytes(path, folder, path.name)
+                store.kept.publish(path)
                 return _Kept(path, archived.sha256, archived.bytes, f"unpacked from {entry.arrived_name}")
     archived = archive_bytes(source, folder, entry.arrived_name, files)
+    store.kept.publish(archived.path)
     return _unpacked(store, entry, archived, folder)
 
 
@@ -122,7 +127,18 @@ def _unpacked(store: Store, entry: Import, archived: ArchivedFile, folder: Path)
         how.append("zip")
     if packed not in (path, archived.path):
         packed.unlink()
+    if how and _PGP not in how:
+        store.kept.publish(path)  # plain text of what is encrypted stays on the machine that reads it
     return _Kept(path, archived.sha256, archived.bytes, ", ".join(how) or None)
+
+
+def where_it_arrived(store: Store, entry: Import) -> Location:
+    """Where the bytes of an arrival are read from: its source, or the storage if that is the disk of another machine."""
+    place = entry.arrived_path
+    if not store.kept.is_shared or not isinstance(place, Path) or place.exists():
+        return place
+    handed_over = store.kept.fetched(handed_over_file(store, entry))
+    return handed_over if handed_over.exists() else place
 
 
 def kept_path(store: Store, entry: Import, record: ImportFile) -> Path:
@@ -131,7 +147,7 @@ def kept_path(store: Store, entry: Import, record: ImportFile) -> Path:
     Raises:
         FileError: it cannot be decrypted any more.
     """
-    path = store.settings.root / record.archived_path
+    path = store.kept.fetched(store.kept.root / record.archived_path)
     if _is_plain_text(record) and not path.exists():
         return _keep(store, entry, record).path
     return path
@@ -142,7 +158,7 @@ def forget_plain_text(store: Store, import_id: str) -> None:
     with store.engine.connect() as connection:
         entry, record = find_import(connection, import_id), find_file(connection, import_id)
     if entry.has_ended and (is_encrypted(entry.arrived_name) or (record is not None and _is_plain_text(record))):
-        remove_plain_text(store.settings.import_dir(import_id))
+        remove_plain_text(store.import_dir(import_id))
 
 
 def _is_plain_text(record: ImportFile) -> bool:

@@ -89,7 +89,9 @@ class _Figures(Collector):
             labels=("automation",),
         )
         last = extract("epoch", func.max(_columns.applied_at))
-        first = extract("epoch", func.min(_columns.received_at).filter(_columns.status.in_(UNFINISHED)))
+        first = extract(
+            "epoch", func.min(_columns.received_at).filter(_columns.status.in_(UNFINISHED), _columns.ended_at.is_(None))
+        )
         query = select(_AUTOMATION, last, first).group_by(_AUTOMATION)
         for automation, moment, since in self._connection.execute(query).tuples():
             if moment is not None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from engage_etl.reports.next_steps import next_step
 from engage_etl.store.imports import Import
+from engage_etl.vocabulary.counting import counted
 from engage_etl.vocabulary.outcomes import NOTIFIABLE, Status
 from engage_etl.vocabulary.visible_text import visible
 
@@ -171,7 +172,7 @@ def _figures(entry: Import) -> Iterator[str]:
         word = "Left the group" if entry.status is Status.APPLIED else "Would leave the group"
         yield f"{word}: {entry.left_group:,}"
     if entry.drifted:
-        yield f"Drift: {entry.drifted:,} rows came out otherwise than planned first, as contacts had changed since"
+        yield f"Drift: {counted(entry.drifted, 'row')} came out otherwise than planned first, as contacts had changed since"
 
 
 def _what_to_do(entry: Import) -> str:

@@ -53,7 +53,7 @@ def write_report(store: Store, import_id: str) -> Path:
         return write_revert_report(store, entry)
     with report_around(store, import_id):
         pass
-    return store.settings.report_dir(import_id)
+    return store.report_dir(import_id)
 
 
 @contextmanager
@@ -64,7 +64,8 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
     """
     planned = load_import(store.engine, import_id)
     demand_sources(store, planned)
-    with replaced_folder(store.settings.report_dir(import_id)) as aside, ThreadPoolExecutor(1) as thread:
+    folder = store.report_dir(import_id)
+    with replaced_folder(folder) as aside, ThreadPoolExecutor(1) as thread:
         row_files = thread.submit(_write_row_files, store, planned, aside)
         yield
         row_files.result()
@@ -73,9 +74,10 @@ def report_around(store: Store, import_id: str) -> Iterator[None]:
             _write_row_files(store, entry, aside)
         if entry.planned_at is not None:
             write_changes(store, aside / "changes.csv", import_id)
-        entry = replace(entry, report=store.settings.report_dir(import_id).relative_to(store.settings.root).as_posix())
+        entry = replace(entry, report=folder.relative_to(store.kept.root).as_posix())
         _write_summary(store, aside / "summary.json", entry)
         write_page(store, aside / PAGE, entry)
+    store.kept.publish(folder)
     with store.engine.begin() as connection:
         update_import(connection, import_id, report=entry.report)
         take_back_removal(connection, import_id, Kind.REPORT)
@@ -166,7 +168,7 @@ class _ReportedRows:
 
     def _invalid(self) -> Iterator[RowOutcome]:
         """The rows that validation rejected, where no plan was made."""
-        file = rejected_file(self.store.settings.import_dir(self.entry.import_id))
+        file = self.store.kept.fetched(rejected_file(self.store.import_dir(self.entry.import_id)))
         for batch in read_batches(file, _BATCH, ["row", "reason", "message"]):
             for found in batch.to_pylist():
                 yield RowOutcome(found["row"], Outcome.REJECTED, found["reason"], found["message"])

@@ -17,6 +17,8 @@ from engage_etl.reports.samples import field_change_counts, rejected_sample
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
 from engage_etl.store.tables import plan_row
+from engage_etl.validated_rows.stage_files import rejected_file
+from engage_etl.vocabulary.counting import counted
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
 _MOST_BARS = 12
@@ -92,14 +94,16 @@ def _bars(counts: Mapping[str, int]) -> list[Bar]:
     ordered = sorted(counts.items(), key=lambda count: -count[1])
     shown, others = ordered[:_MOST_BARS], ordered[_MOST_BARS:]
     if others:
-        shown.append((f"{len(others)} others", sum(rows for _, rows in others)))
+        shown.append((counted(len(others), "other"), sum(rows for _, rows in others)))
     longest = max((rows for _, rows in shown), default=1)
     return [Bar(name, rows, 100 * rows / longest) for name, rows in shown]
 
 
 def _rejected_rows(store: Store, connection: Connection, entry: Import) -> list[RejectedRow]:
     if entry.planned_at is None:
-        found = rejected_sample(store.settings.import_dir(entry.import_id), _MOST_ROWS)
+        folder = store.import_dir(entry.import_id)
+        store.kept.fetched(rejected_file(folder))
+        found = rejected_sample(folder, _MOST_ROWS)
         return [RejectedRow(int(row["row"]), row["reason"], row["message"]) for row in found]
     columns = plan_row.c
     query = (
@@ -122,8 +126,8 @@ def _facts(entry: Import) -> dict[str, Any]:
     }
     if entry.drifted:
         facts["Planned again"] = (
-            f"{entry.drifted:,} rows differ from the first plan, since contacts had changed meanwhile"
+            f"{counted(entry.drifted, 'row')} came out otherwise than planned first, since contacts had changed meanwhile"
         )
     if entry.left_group:
-        facts["Left the group"] = f"{entry.left_group:,} members that the file lacks; their profiles stay"
+        facts["Left the group"] = f"{counted(entry.left_group, 'member')} that the file lacks; their profiles stay"
     return facts

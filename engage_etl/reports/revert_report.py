@@ -24,12 +24,13 @@ def write_revert_report(store: Store, entry: Import) -> Path:
     ``changes.csv`` has what was restored, ``not_restored.csv`` what was kept or failed: the value that was to be restored,
     the one that the import had given, and the one found, all clear (R41). Rows are those of the import that is undone.
     """
-    folder = store.settings.report_dir(entry.import_id)
-    entry = replace(entry, report=folder.relative_to(store.settings.root).as_posix())
+    folder = store.report_dir(entry.import_id)
+    entry = replace(entry, report=folder.relative_to(store.kept.root).as_posix())
     with replaced_folder(folder) as aside:
         _write_changes(store, aside / "changes.csv", entry.import_id)
         _write_details(store, aside / "not_restored.csv", entry.import_id)
         write_summary(aside / "summary.json", entry)
+    store.kept.publish(folder)
     with store.engine.begin() as connection:
         update_import(connection, entry.import_id, report=entry.report)
     return folder

@@ -27,7 +27,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, OID, REGCLASS
 from sqlalchemy.exc import OperationalError
 
+from engage_etl.store.catalogue import relations
 from engage_etl.store.engine import Store
+from engage_etl.store.outages import LOCK_NOT_AVAILABLE, sqlstate
 from engage_etl.store.tables import SCHEMA, plan_attribute, plan_leaver, plan_row
 
 PLAN_TABLES = (plan_row, plan_leaver, plan_attribute)
@@ -39,9 +41,7 @@ _BETWEEN_TRIES = 0.5
 """Seconds. While a lock is asked for, plans and applies that begin wait behind the request, and no longer than its timeout."""
 
 _MONTH = re.compile(r"plan_row_(\d{4})_(\d{2})")
-_LOCK_NOT_AVAILABLE = "55P03"
 _children = table("pg_inherits", column("inhrelid", OID), column("inhparent", OID), schema="pg_catalog")
-_relations = table("pg_class", column("oid", OID), column("relname", String), schema="pg_catalog")
 
 
 def plan_sizes(connection: Connection, import_ids: Collection[str]) -> dict[str, int]:
@@ -58,8 +58,8 @@ def droppable_months(connection: Connection, import_ids: Collection[str], before
     """The months that are over for so long, and that hold nothing but plans of these imports; the oldest first."""
     parent = cast(literal(plan_row.fullname, String), REGCLASS)
     query: Select[Any] = (
-        select(_relations.c.relname)
-        .join(_children, _children.c.inhrelid == _relations.c.oid)
+        select(relations.c.relname)
+        .join(_children, _children.c.inhrelid == relations.c.oid)
         .where(_children.c.inhparent == cast(parent, OID))
     )
     months = sorted(month for name in connection.scalars(query) if (month := _month(name)) is not None)
@@ -82,7 +82,7 @@ def drop_month(store: Store, month: date) -> bool:
                 connection.execute(select(getattr(func, SCHEMA).drop_plan_month(cast(month, Date))))
             return True
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
                 raise
     return False
 
@@ -102,9 +102,10 @@ def delete_plan_in_blocks(store: Store, import_id: str) -> None:
 
 
 def _holds_others(connection: Connection, month: date, import_ids: Collection[str]) -> bool:
-    partition = table(f"plan_row_{month:%Y_%m}", column("import_id", String), schema=SCHEMA)
-    is_other = partition.c.import_id != func.all(literal(list(import_ids), ARRAY(String)))
-    return bool(connection.scalar(select(exists(select(partition.c.import_id).where(is_other)))))
+    # By way of the whole table, on which the program has rights; PostgreSQL looks into this month only.
+    day, import_id = plan_row.c.planned_on, plan_row.c.import_id
+    is_other = import_id != func.all(literal(list(import_ids), ARRAY(String)))
+    return bool(connection.scalar(select(exists(select(import_id).where(day >= month, day < _next(month), is_other)))))
 
 
 def _month(name: str) -> date | None:

@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from engage_etl.errors import ImportBusy
+from engage_etl.errors import ImportBusy, SourceUnavailable
+from engage_etl.raw_file.handing_over import is_elsewhere
 from engage_etl.retention.due import Period, due_imports, periods
 from engage_etl.retention.kept_files import Size, paths_of, remove, size_of
 from engage_etl.retention.old_plans import delete_plan_in_blocks, drop_month, droppable_months, plan_sizes
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, find_import, import_lock, is_alive
+from engage_etl.store.loading_tables import drop_abandoned
 from engage_etl.store.removals import Kind, begin_removal, end_removal
 
 
@@ -70,8 +72,11 @@ def run_retention(
 ) -> list[KindResult]:
     """Remove what is older than the settings allow, or say what would be; one result for each kind.
 
-    An import that has not ended, or that somebody works on, is left alone. now: the end of the periods.
+    An import that has not ended, or that somebody works on, is left alone. What killed imports have left in tables that
+    several connections loaded goes, too. now: the end of the periods.
     """
+    if not dry_run:
+        drop_abandoned(store)
     return [_Night(store, period, dry_run).run(runs) for period in periods(store.settings, now)]
 
 
@@ -101,11 +106,16 @@ class _Night:
     def _remove_files(self, due: list[Import]) -> None:
         seen: set[Path] = set()
         for entry in due:
-            # The imports of an archive share the file that was dropped.
-            paths = [path for path in paths_of(self._store.settings, entry, self._period.kind) if path not in seen]
-            seen.update(paths)
+            if self._period.kind is Kind.SETTLED_FILE and is_elsewhere(self._store, entry):
+                self._result.left.append(f"{entry.settled_path} lies on another machine; retention there removes it.")
+                continue
             try:
-                self._remove(entry, size_of(paths), partial(remove, self._store.settings, entry, paths))
+                # The imports of an archive share the file that was dropped.
+                paths = [path for path in paths_of(self._store, entry, self._period.kind) if path not in seen]
+                seen.update(paths)
+                self._remove(entry, size_of(self._store, paths), partial(remove, self._store, entry, paths))
+            except SourceUnavailable as error:
+                self._result.left.append(str(error))
             except OSError as error:
                 self._result.left.append(
                     f"{error.filename} cannot be removed ({error.strerror}); it is tried again the next time."
@@ -151,7 +161,7 @@ class _Night:
             return
         kind, engine = self._period.kind, self._store.engine
         try:
-            with import_lock(engine, entry.import_id):
+            with import_lock(self._store.locks, entry.import_id):
                 with engine.begin() as connection:
                     if not find_import(connection, entry.import_id).has_ended:
                         return

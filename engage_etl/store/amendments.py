@@ -12,6 +12,7 @@ from engage_etl.errors import UsageError
 from engage_etl.store.imports import Import, find_import
 from engage_etl.store.tables import import_register, plan_row
 from engage_etl.vocabulary.comparison import group_key
+from engage_etl.vocabulary.counting import counted
 from engage_etl.vocabulary.options import FileType
 from engage_etl.vocabulary.outcomes import Outcome, Status
 
@@ -42,7 +43,7 @@ class Corrections:
         parts += [f"{self.skipped:,} skipped"] if self.skipped else []
         parts += [f"{self.still_rejected:,} still rejected"]
         parts += [f"{self.added:,} more than were rejected"] if self.added else []
-        return f"{self.rows:,} rows: {', '.join(parts)}."
+        return f"{counted(self.rows, 'row')}: {', '.join(parts)}."
 
 
 def amended_options(connection: Connection, import_id: str, stated: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engage_etl.errors import DataFolderUnusable, StoreUnavailable
-from engage_etl.store.programs import PRIVATE_ROOT, locate_programs, make_private_root
+from engage_etl.store.programs import PRIVATE_ROOT, SERVER_VERSION, locate_programs, make_private_root
 from engage_etl.store.server_account import ServerAccount, own_name
 
 ROLE = "engage"
@@ -132,6 +132,25 @@ def create_cluster(cluster: Cluster, *, fsync: bool = True) -> None:
     aside.rename(cluster.folder)
 
 
+def demand_version(cluster: Cluster) -> None:
+    """Refuse a cluster of another major version of PostgreSQL than the program brings: neither could read the other's.
+
+    Raises:
+        StoreUnavailable: the sentence says how the data comes over.
+    """
+    try:
+        found = (cluster.folder / "PG_VERSION").read_text().strip()
+    except OSError:
+        return  # PostgreSQL says better what such a folder lacks
+    if found != str(SERVER_VERSION):
+        raise StoreUnavailable(
+            f"The database in {cluster.home} was made by PostgreSQL {found}, and this program brings {SERVER_VERSION}. "
+            "Nothing was changed. Install the version of Engage ETL that made it, run `engage-etl db backup FOLDER`, move "
+            f"{cluster.home} aside, install this version again, and run `engage-etl db restore FOLDER`; "
+            'see "Upgrade of PostgreSQL" in docs/operations.md.'
+        )
+
+
 def configure_cluster(cluster: Cluster, settings: dict[str, str]) -> None:
     """Write the settings of the server, which it reads when it starts; anew each time, as memory and program may change.
 
@@ -157,9 +176,20 @@ def configure_cluster(cluster: Cluster, settings: dict[str, str]) -> None:
         raise DataFolderUnusable(f"The settings in {cluster.folder} cannot be written ({written.stderr.strip()}).")
 
 
+def make_data_folder(folder: Path) -> None:
+    """Make a data folder that only its owner may look into; one that exists is never changed.
+
+    One of root's can be passed through: its server runs under another account, and has its own folder in there.
+    """
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in missing:
+        part.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
 def _make_writable(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_data_folder(folder)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

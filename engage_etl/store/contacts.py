@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, cast, false, select
 
+from engage_etl.store.approvals import approvals
 from engage_etl.store.custom_attributes import Scope, known_attributes
 from engage_etl.store.tables import KEY_COLUMNS, contact, contact_change, contact_group, import_register, membership
 from engage_etl.vocabulary.attributes import ADDRESSES, ATTRIBUTES, IDENTIFIER, custom_header, member_header
@@ -115,13 +116,23 @@ def _memberships(connection: Connection, contact_id: int) -> list[dict[str, Any]
 
 
 def _history(connection: Connection, contact_id: int) -> list[dict[str, Any]]:
-    """Every change of a contact, oldest first, with the import that made it (R37)."""
+    """Every change of a contact, oldest first, with the import that made it, and who approved that (R37)."""
     columns, made_by = contact_change.c, import_register.c
     query = (
         select(columns.import_id, columns.row, columns.changed_at.label("at"), columns.changes, columns.outcome)
         .add_columns(made_by.file, made_by.automation, made_by.group_name.label("group"))
+        .add_columns(made_by.started_by, made_by.reverts, made_by.reverted_by)
         .outerjoin(import_register, made_by.import_id == columns.import_id)
         .where(columns.contact_id == contact_id)
         .order_by(columns.version, columns.change_id)
     )
-    return [dict(found._mapping) | {"at": found.at.isoformat()} for found in connection.execute(query)]
+    changes = connection.execute(query).mappings().all()
+    approved = approvals(connection, sorted({change["import_id"] for change in changes}))
+    return [
+        {
+            **change,
+            "at": change["at"].isoformat(),
+            "approved_by": approved[change["import_id"]].approved_by if change["import_id"] in approved else None,
+        }
+        for change in changes
+    ]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, Table
 def copy_into(connection: Connection, table: Table, blocks: Iterator[bytes]) -> None:
     """Fill a table from blocks of CSV with its columns in their order; nulls stand unquoted, texts quoted."""
     names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table.name), names)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(_name(table), names)
     with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
         for block in blocks:
             copy.write(block)
@@ -27,6 +27,10 @@ def copy_out(connection: Connection, query: Select[Any]) -> Iterator[bytes]:
     with psycopg.ClientCursor(_driver(connection)) as cursor, cursor.copy(statement, compiled.params) as copy:
         for block in copy:
             yield bytes(block)
+
+
+def _name(table: Table) -> sql.Identifier:
+    return sql.Identifier(table.name) if table.schema is None else sql.Identifier(table.schema, table.name)
 
 
 def _driver(connection: Connection) -> psycopg.Connection[Any]:

@@ -16,9 +16,18 @@ import psutil
 import psycopg
 
 from engage_etl.errors import DataFolderUnusable, DiskFull, StoreUnavailable, UsageError
-from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, configure_cluster, create_cluster, locate_cluster
+from engage_etl.store.cluster import (
+    ROLE,
+    SOCKET_NAME,
+    Cluster,
+    configure_cluster,
+    create_cluster,
+    demand_version,
+    locate_cluster,
+)
 from engage_etl.store.outages import NO_ROOM
 from engage_etl.store.tuning import recommended, usable_memory
+from engage_etl.vocabulary.counting import counted
 
 _PAUSE = 0.05
 _ORPHANS_MAY_TAKE = 5.0
@@ -55,6 +64,7 @@ class EmbeddedServer:
             if not answers(cluster):
                 if not cluster.folder.exists():
                     create_cluster(cluster, fsync=self.fsync)
+                demand_version(cluster)
                 self._start(cluster)
         return cluster
 
@@ -74,9 +84,8 @@ class EmbeddedServer:
             if _postmaster(cluster) is None:
                 return False
             if not even_if_used and (others := _other_connections(cluster)):
-                raise UsageError(
-                    f"The server is not stopped: {others} other connections use it. End `engage-etl up` and imports first."
-                )
+                users = f"{counted(others, 'other connection')} {'uses' if others == 1 else 'use'} it"
+                raise UsageError(f"The server is not stopped: {users}. End `engage-etl up` and imports first.")
             stopped = cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "fast", "-w", "-t", "60")
             if stopped.returncode != 0:
                 raise StoreUnavailable(f"The embedded PostgreSQL does not stop; look at {cluster.log}.")

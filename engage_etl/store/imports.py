@@ -263,6 +263,27 @@ def imports_of_arrival(connection: Connection, entry: Import) -> list[Import]:
     return [_as_import(row) for row in connection.execute(query.order_by(import_register.c.import_id))]
 
 
+def past_imports(connection: Connection, entry: Import, most: int, **same_options: object) -> list[Import]:
+    """What was applied before this import, the latest first: of its automation, or by hand into its group.
+
+    Left out are reverts and what was reverted, dry runs, and corrections of some rows: they are no measure for a file.
+
+    same_options: options that they share with this import.
+    """
+    columns = import_register.c
+    is_alike = columns.automation == entry.automation
+    if entry.automation is None:
+        is_alike = columns.automation.is_(None) & (func.lower(columns.group_name) == func.lower(entry.group_name))
+    query = (
+        select(*_COLUMNS)
+        .where(is_alike, columns.status == Status.APPLIED, columns.received_at < entry.received_at)
+        .where(columns.reverts.is_(None), columns.amends.is_(None), columns.options.contains(same_options))
+        .order_by(columns.received_at.desc())
+        .limit(most)
+    )
+    return [_as_import(row) for row in connection.execute(query)]
+
+
 def is_preceded(connection: Connection, entry: Import) -> bool:
     """Whether an import of the same automation arrived before this one and has not ended yet (R40)."""
     if entry.automation is None:
@@ -353,17 +374,20 @@ def lock_key(import_id: str) -> ColumnElement[int]:
 
 
 @contextmanager
-def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
+def import_lock(engine: Engine, import_id: str, *, is_shared: bool = False) -> Iterator[None]:
     """Hold the lock of one import, so that none of its stages runs twice at once.
 
-    The lock belongs to a connection: a killed process gives it up.
+    The lock belongs to a connection: a killed process gives it up. is_shared: with others that share it.
 
     Raises:
         ImportBusy: another process holds it.
     """
     key = lock_key(import_id)
+    lock, unlock = func.pg_try_advisory_lock(key), func.pg_advisory_unlock(key)
+    if is_shared:
+        lock, unlock = func.pg_try_advisory_lock_shared(key), func.pg_advisory_unlock_shared(key)
     with engine.connect() as connection:
-        if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+        if not connection.scalar(select(lock)):
             raise ImportBusy(import_id)
         connection.commit()
         try:
@@ -371,7 +395,7 @@ def import_lock(engine: Engine, import_id: str) -> Iterator[None]:
         finally:
             # The server gives up the lock with the connection; what broke that is the error to tell.
             with suppress(OperationalError):
-                connection.scalar(select(func.pg_advisory_unlock(key)))
+                connection.scalar(select(unlock))
 
 
 def is_alive(connection: Connection, import_id: str) -> bool:

@@ -6,7 +6,7 @@ import errno
 import os
 
 import psycopg
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from engage_etl.errors import (
     DataFolderUnusable,
@@ -30,8 +30,23 @@ _CONNECTION = "08"
 _SHUT_DOWN = ("57P01", "57P02", "57P03", "57P05")
 """Ended by an administrator, by a crash, still starting or already stopping, idle for too long."""
 _REFUSES = "FATAL"
-_FOR_A_MOMENT = ("starting up", "shutting down", "recovery mode", "too many clients", "terminating connection", "crash")
+_FOR_A_MOMENT = (
+    "starting up", "shutting down", "recovery mode", "too many clients", "terminating connection", "crash",
+    # PgBouncer's words while the server behind it is away, or all its connections are in use.
+    "query_wait_timeout", "server_login_retry", "login has been failing", "server down", "cannot connect to server",
+    "no more connections allowed",
+)  # fmt: skip
 """What a server that refuses says where it will not go on refusing; others want another password or database."""
+_UNVERIFIED = ("certificate", "server does not support SSL")
+_TOO_LONG = "57014"
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of a lock that could not be had in time."""
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """The code by which PostgreSQL names an error."""
+    return getattr(error.orig, "sqlstate", None)
 
 
 def is_server_outage(error: BaseException) -> bool:
@@ -63,9 +78,23 @@ def _may_pass(error: BaseException) -> bool:
         return True
     raised = getattr(error, "orig", error)
     code = getattr(raised, "sqlstate", None) or getattr(raised, "pgcode", None)
+    if is_unverified(error):
+        return False
     if code is not None:
         return code.startswith(_CONNECTION) or code in _SHUT_DOWN
     return _REFUSES not in str(raised) or any(words in str(raised) for words in _FOR_A_MOMENT)
+
+
+def is_unverified(error: BaseException) -> bool:
+    """Whether a connection was not made since the server did not prove who it is, or does not encrypt."""
+    reason = str(getattr(error, "orig", error))
+    return any(words in reason for words in _UNVERIFIED)
+
+
+def is_over_time(error: BaseException) -> bool:
+    """Whether a statement was ended because it took longer than it may."""
+    raised = getattr(error, "orig", error)
+    return getattr(raised, "sqlstate", None) == _TOO_LONG and "timeout" in str(raised)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -98,9 +127,16 @@ def cause(error: BaseException, settings: Settings) -> str:
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if is_disk_full(error):
         return f"the disk of the PostgreSQL server is full ({reason})"
+    if is_over_time(error):
+        return (
+            f"a statement took longer than it may ({reason}): ENGAGE_STATEMENT_TIMEOUT={settings.statement_timeout:g}, "
+            f"ENGAGE_BULK_STATEMENT_TIMEOUT={settings.bulk_statement_timeout:g}"
+        )
     return f"the PostgreSQL server gave up ({reason})"
 
 
 def remedy(error: BaseException) -> str:
     """What people have to do about it first, as the part of a sentence."""
+    if is_over_time(error):
+        return "allow more seconds"
     return "make room" if is_disk_full(error) else "mend that"

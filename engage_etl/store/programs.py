@@ -14,8 +14,11 @@ from engage_etl.store.server_account import ServerAccount
 PRIVATE_ROOT = Path("/var/lib/engage-etl")
 """Where root keeps what the server's account cannot reach otherwise."""
 
-_PROGRAMS = Path("pginstall18") / "bin"
-"""PostgreSQL 18 in the package, which has an older one besides."""
+SERVER_VERSION = 18
+"""Major version of the embedded PostgreSQL."""
+
+_PROGRAMS = Path(f"pginstall{SERVER_VERSION}") / "bin"
+"""Where it is in the package, which has an older one besides."""
 
 
 def locate_programs(account: ServerAccount) -> Path:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, column, func, select, table
 from engage_etl.errors import SchemaMismatch
 from engage_etl.store.partitions import MONTHS_AHEAD, make_partitions
 from engage_etl.store.readers import drop_views_on_store, set_up_readers
+from engage_etl.store.roles import set_up_application
 from engage_etl.store.tables import SCHEMA
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -33,7 +34,7 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema of a store to the newest revision, with partitions and readers; several processes may do so at once.
+    """Bring the schema of a store to the newest revision, with partitions and roles; several processes may do so at once.
 
     Raises:
         SchemaMismatch: the store's revision is not known to this program.
@@ -52,6 +53,7 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(migration_config(connection), "head")
         make_partitions(connection, MONTHS_AHEAD)
         set_up_readers(connection)
+        set_up_application(connection)
 
 
 def migration_config(connection: Connection):  # type: ignore[no-untyped-def]

@@ -32,6 +32,9 @@ from engage_etl.vocabulary.attributes import ATTRIBUTES, Attribute, Kind
 SCHEMA = "engage"
 """Schema of the store's tables in the database."""
 
+LOADING = "engage_loading"
+"""Schema of tables that several connections fill (``store/loading_tables.py``), and of what these are made like."""
+
 KEY_COLUMNS = {"email": "email_key", "mobile_number": "mobile_key", "app_alias": "app_alias"}
 """For each address the column of contacts, and of tables made for plans, with its comparison form (R13)."""
 

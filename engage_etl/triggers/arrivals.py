@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engage_etl.errors import SourceRefused, SourceUnavailable
 from engage_etl.raw_file.arrival import register_arrival
+from engage_etl.raw_file.handing_over import hand_over
 from engage_etl.sources.local import visible_files
 from engage_etl.sources.opening import Sources
 from engage_etl.sources.storage import FileState, Storage
@@ -152,7 +153,7 @@ def take_seen(
 @contextmanager
 def _only_look(store: Store, until: float = 0.0) -> Iterator[bool]:
     """Whether nobody else looks in this moment, nor will while this lasts. until: by the monotonic clock, wait so long."""
-    with store.engine.connect() as connection:
+    with store.locks.connect() as connection:
         while not (is_ours := bool(connection.scalar(select(func.pg_try_advisory_lock(_ONE_LOOK_AT_A_TIME))))):
             if time.monotonic() >= until:
                 break
@@ -346,7 +347,7 @@ def _finish_claim(store: Store, storage: Storage[Any], entry: Import) -> bool:
         Whether the file is there; the register forgets an import whose file is not.
 
     Raises:
-        OSError, SourceUnavailable: the file cannot be moved; it stays.
+        OSError, SourceUnavailable: the file cannot be moved, or not be handed over; the next look finishes that.
     """
     source, claimed = read_location(entry.source_path), entry.arrived_path
     state = FileState.read(entry.source_state) if entry.source_state is not None else None
@@ -360,6 +361,7 @@ def _finish_claim(store: Store, storage: Storage[Any], entry: Import) -> bool:
     if not is_there:
         _forget(store, entry)
         return False
+    hand_over(store, entry)
     with store.engine.begin() as connection:
         mark_claimed(connection, entry.import_id)
     return True

@@ -33,7 +33,7 @@ UTC = "UTC"
 _MISPLACED = ("use-external-identifier", USE_IDENTIFIER)
 """Keys under which people look for what is an additional parameter (R2)."""
 _OWN_FOLDERS = ("dagster", "done", "failed", "imports", "log", "postgres", "reports")
-TAKEN_NAMES = ("drop_folder", "housekeeping", "marts", "notifications", "retention")
+TAKEN_NAMES = ("drop_folder", "housekeeping", "late_files", "marts", "notifications", "retention")
 """Names of our own sensors and schedules, which an automation with a schedule cannot have."""
 _FIRST = ("required", "minLength")
 """What is told of several things that are wrong with one value."""
@@ -52,11 +52,23 @@ def schema_errors(entry: Entry) -> list[AutomationError]:
     return sorted([*doubled, *first.values()], key=lambda error: error.line)
 
 
+def sound_part(entry: Entry) -> Entry:
+    """What of an automation fits the schema, so that more can be told about one that does not as a whole."""
+    known = set(automation_schema()["properties"])
+    wrong = {
+        str(problem.absolute_path[0]) for problem in _validator().iter_errors(entry.values) if problem.absolute_path
+    }
+    return entry.without(wrong | (entry.values.keys() - known))
+
+
 def read_options(entry: Entry) -> tuple[ImportOptions | None, list[AutomationError]]:
-    """The options of an automation that fits the schema, or what is wrong with them."""
+    """The options of an automation that fits the schema, or what is wrong with them.
+
+    Of one that lacks its group, only what is wrong with single options is told: how they go together is not known.
+    """
     parameters = entry.values.get(PARAMETERS, {})
     given: dict[str, Any] = {
-        "group": entry.values["group"],
+        "group": entry.values.get("group"),
         "use_external_identifier": parameters.get(USE_IDENTIFIER) == "true",
     }
     for key in option_keys():
@@ -66,11 +78,14 @@ def read_options(entry: Entry) -> tuple[ImportOptions | None, list[AutomationErr
     try:
         return ImportOptions.model_validate(given), []
     except ValidationError as error:
-        return None, [_option_error(entry, problem) for problem in error.errors()]
+        told = [problem for problem in error.errors() if problem["loc"] != ("group",) or given["group"] is not None]
+        return None, [_option_error(entry, problem) for problem in told]
 
 
 def read_source(entry: Entry, data_folder: Path) -> tuple[Location | None, list[AutomationError]]:
     """The source of an automation that fits the schema, or what is wrong with it, without what may be a password."""
+    if "source" not in entry.values:
+        return None, []
     try:
         source = source_location(entry.values["source"], data_folder)
     except ValueError as error:
@@ -91,7 +106,7 @@ def _is_of_the_installation(source: Path, data_folder: Path) -> bool:
 
 
 def schedule_errors(entry: Entry) -> list[AutomationError]:
-    """What is wrong with cron line and time zone, and with the name of an automation that has a schedule."""
+    """What is wrong with cron line and time zone, and with the name, if there is one, of an automation with a schedule."""
     schedule, zone = entry.values.get("schedule", ON_ARRIVAL), entry.values.get("time-zone", UTC)
     errors: list[AutomationError] = []
     if not _is_time_zone(zone):
@@ -101,11 +116,9 @@ def schedule_errors(entry: Entry) -> list[AutomationError]:
         return errors
     if (wrong := cron_problem(schedule)) is not None:
         errors.append(entry.error(f"schedule has the value {schedule!r}: {wrong}.", ("schedule",)))
-    name = entry.values["name"].replace("-", "_")
-    if _is_taken(name):
-        errors.append(
-            entry.error(f"an automation with a schedule cannot be called {entry.values['name']!r}.", ("name",))
-        )
+    name = entry.values.get("name", "")
+    if _is_taken(name.replace("-", "_")):
+        errors.append(entry.error(f"an automation with a schedule cannot be called {name!r}.", ("name",)))
     return errors
 
 

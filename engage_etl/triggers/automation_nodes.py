@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class Entry:
         known = next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), self.line)
         key = next((part for part in reversed(path) if isinstance(part, str)), None)
         return AutomationError(message, file=self.file, line=line or known, key=key, nearest=nearest)
+
+    def without(self, keys: set[str]) -> Entry:
+        """The automation as if it lacked some of its keys."""
+        return replace(self, values={key: value for key, value in self.values.items() if key not in keys})
 
 
 def read_entries(path: Path) -> tuple[list[Entry], list[AutomationError]]:

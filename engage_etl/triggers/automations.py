@@ -18,6 +18,7 @@ from engage_etl.triggers.automation_checks import (
     read_source,
     schedule_errors,
     schema_errors,
+    sound_part,
 )
 from engage_etl.triggers.automation_nodes import Entry, read_entries
 from engage_etl.triggers.automation_schema import ON_ARRIVAL, USE_IDENTIFIER
@@ -73,11 +74,9 @@ def load_automations(path: Path, data_folder: Path) -> tuple[list[Automation], l
         return [], [error]
     right: list[Automation] = []
     for entry in entries:
-        automation, errors = _read(entry, data_folder)
-        if automation is not None and not errors:
-            errors = _taken(entry, automation, right)
+        automation, errors = _read(entry, data_folder, right)
         wrong += errors
-        if automation is not None and not errors:
+        if automation is not None:
             right.append(automation)
     return right, sorted(wrong, key=lambda error: error.line)
 
@@ -98,18 +97,22 @@ def find_automation(settings: Settings, name: str) -> Automation:
     raise UsageError(f"There is no automation {name!r} in {settings.automations_file}.{hint}{wrong}")
 
 
-def _read(entry: Entry, data_folder: Path) -> tuple[Automation | None, list[AutomationError]]:
+def _read(entry: Entry, data_folder: Path, others: list[Automation]) -> tuple[Automation | None, list[AutomationError]]:
+    """An automation, or everything that can be told about what is wrong with it. others: that are right."""
     errors = schema_errors(entry)
-    if errors:
-        return None, errors
-    options, errors = read_options(entry)
-    source, unfit = read_source(entry, data_folder)
-    errors = sorted([*errors, *unfit, *schedule_errors(entry)], key=lambda error: error.line)
+    sound = sound_part(entry) if errors else entry
+    options, unfit = read_options(sound)
+    source, nowhere = read_source(sound, data_folder)
+    errors += [*unfit, *nowhere, *schedule_errors(sound), *_taken(sound, source, others)]
     if options is None or source is None or errors:
-        return None, errors
+        return None, sorted(errors, key=lambda error: error.line)
+    return _automation(entry, options, source), []
+
+
+def _automation(entry: Entry, options: ImportOptions, source: Location) -> Automation:
     given = entry.values
     schedule = given.get("schedule", ON_ARRIVAL)
-    automation = Automation(
+    return Automation(
         name=given["name"],
         source=source,
         pattern=given.get("pattern", "*"),
@@ -118,15 +121,15 @@ def _read(entry: Entry, data_folder: Path) -> tuple[Automation | None, list[Auto
         cron=None if schedule == ON_ARRIVAL else schedule.strip(),
         time_zone=given.get("time-zone", UTC),
     )
-    return automation, []
 
 
-def _taken(entry: Entry, automation: Automation, others: list[Automation]) -> list[AutomationError]:
+def _taken(entry: Entry, source: Location | None, others: list[Automation]) -> list[AutomationError]:
     """Two automations may share neither their name nor their source: a file has one owner."""
+    name = entry.values.get("name")
     for other in others:
-        if other.name == automation.name:
+        if other.name == name:
             return [entry.error(f"there is another automation named {other.name!r}.", ("name",))]
-        if other.source.resolve() == automation.source.resolve():
+        if source is not None and other.source.resolve() == source.resolve():
             problem = f"the automation {other.name!r} has the same source; give each a folder of its own."
             return [entry.error(problem, ("source",))]
     return []

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from engage_etl.settings import Settings
 from engage_etl.triggers.automations import Automation, load_automations
+from engage_etl.vocabulary.counting import counted
 
 _MODULE = "engage_etl.definitions"
 _LOOKS_EVERY = 1.0
@@ -125,4 +126,4 @@ def _scheduled(automations: list[Automation]) -> list[Automation]:
 
 def _counted(automations: list[Automation]) -> str:
     scheduled = len(_scheduled(automations))
-    return f"{len(automations)} automations are right, {scheduled} of them with a schedule"
+    return f"{counted(len(automations), 'automation')} right, {scheduled} with a schedule"

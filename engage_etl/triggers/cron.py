@@ -30,3 +30,10 @@ def ticks(cron: str, time_zone: str, after: datetime) -> Iterator[datetime]:
     from dagster._utils.schedules import cron_string_iterator
 
     yield from cron_string_iterator(after.timestamp(), cron, time_zone)
+
+
+def ticks_before(cron: str, time_zone: str, before: datetime) -> Iterator[datetime]:
+    """The moments of a cron line up to a moment, the latest first; in its time zone."""
+    from dagster._utils.schedules import reverse_cron_string_iterator
+
+    yield from reverse_cron_string_iterator(before.timestamp(), cron, time_zone)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dagster import AssetKey, RunRequest, SensorEvaluationContext, SensorResult
 
+from engage_etl.settings import Executor
 from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.triggers.arrivals import (
@@ -27,6 +28,7 @@ from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.looking_elsewhere import Elsewhere, Rest, given_up, look_elsewhere
 from engage_etl.triggers.outbox import APPROVAL, DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
+from engage_etl.triggers.run_log import PRINTING
 from engage_etl.triggers.runs import end_dead_runs, run_tags
 
 _HERE, _ELSEWHERE = "here", "elsewhere"
@@ -59,6 +61,10 @@ def look_once(
     complaints = [str(error) for error in errors]
     make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
+    if store.settings.executor is Executor.CELERY:
+        from engage_etl.triggers.lost_steps import end_runs_with_lost_steps
+
+        end_runs_with_lost_steps(store, context.instance)
     seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
     with Sources(store.settings, given_up(before.rests, moment), _PATIENCE_ELSEWHERE) as sources:
@@ -148,13 +154,14 @@ def run_request(run: DueRun) -> RunRequest:
     # Another run of an import comes before the first runs of those that arrived later (R40).
     tags = run_tags(run.entry) | ({_PRIORITY: str(run.attempt)} if run.attempt > 1 else {})
     if run.approval is None:
-        return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=tags)
+        return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=tags, run_config=PRINTING)
     return RunRequest(
         run_key=run.run_key,
         partition_key=run.entry.import_id,
         tags=tags | {APPROVAL: str(run.approval.approval_id)},
         # Whole, it would make another plan; by itself, this stage applies what is approved and nothing else.
         asset_selection=[AssetKey("applied_updates")],
+        run_config=PRINTING,
     )
 
 

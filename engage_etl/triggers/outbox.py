@@ -29,6 +29,7 @@ from engage_etl.store.imports import (
 )
 from engage_etl.triggers.jobs import IMPORT_CONTACTS
 from engage_etl.triggers.runs import runs_by_import
+from engage_etl.vocabulary.counting import counted
 from engage_etl.vocabulary.locations import RemoteLocation
 from engage_etl.vocabulary.outcomes import Status
 
@@ -134,8 +135,11 @@ def settle_ended(store: Store, complain: Callable[[str], None], sources: Sources
         try:
             # Without its file, which people may have taken away, there is nothing left to do but to look once more.
             place = entry.arrived_path
-            settle = finish_import if sources.at(place).find(place) is not None else settle_file
-            settle(store, entry.import_id, sources)
+            # One that another machine has written need not be written again.
+            is_reported = store.kept.is_shared and entry.report is not None
+            is_there = sources.at(place).find(place) is not None
+            settle = finish_import if is_there and not is_reported else settle_file
+            settle(store, entry.import_id, sources, by_sensor=True)
         except (OSError, EngageError) as error:
             complain(f"{entry.file} of import {entry.import_id} cannot be put away: {error}")
             if isinstance(error, SourceUnavailable) and not isinstance(error, SourceRefused):
@@ -162,8 +166,8 @@ def _due_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], approva
         _give_up(
             store,
             entry,
-            f"{len(failed)} runs of this import ended before it was applied, and nothing was applied. "
-            "Look at these runs in the web page, then drop the file again.",
+            f"{counted(len(failed), 'run')} of this import ended before it was applied, and nothing was applied. "
+            "Look at its runs in the web page, then drop the file again.",
         )
         return None
     attempt = len(runs) + 1
@@ -187,7 +191,7 @@ def _approved_run(store: Store, entry: Import, runs: Sequence[dg.DagsterRun], ap
     if runs and runs[0].status is dg.DagsterRunStatus.CANCELED:
         why = "the run that was to apply its approved plan was cancelled"
     elif len(failed) >= store.settings.run_attempts:
-        why = f"{len(failed)} runs that were to apply its approved plan ended before they had; look at them in the web page"
+        why = f"{counted(len(failed), 'run')} for its approved plan ended before it was applied; look at its runs in the web page"
     else:
         return DueRun(entry, len(runs) + 1, approval)
     with store.engine.begin() as connection:

@@ -21,6 +21,8 @@ from engage_etl.errors import EngageError
 from engage_etl.settings import Settings, load_settings
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import StoreResource
+from engage_etl.triggers.run_log import SILENT
+from engage_etl.triggers.run_queue import started_by
 from engage_etl.triggers.stage_assets import table
 
 if TYPE_CHECKING:
@@ -59,14 +61,18 @@ class RevertConfig(Config):
 def take_back(context: OpExecutionContext, config: RevertConfig, store: ResourceParam[StoreResource]) -> None:
     """Revert an import; the counts are metadata of this step, and of the import's partition of ``applied_updates``."""
     from engage_etl.stage_run import revert_and_finish
+    from engage_etl.store.imports import load_import
     from engage_etl.store.outages import OUTAGES, is_server_outage, outage
+    from engage_etl.triggers.runs import run_tags
 
     started = time.monotonic()
     # The web page starts it without tags.
     context.instance.add_run_tags(context.run_id, {REVERTS: config.import_id})
     try:
         opened = store.open()
-        revert = revert_and_finish(opened, config.import_id, config.by)
+        entry = load_import(opened.engine, config.import_id)
+        context.instance.add_run_tags(context.run_id, run_tags(entry))
+        revert = revert_and_finish(opened, config.import_id, started_by(context.run.tags, config.by))
         metadata = _metadata(opened, revert) | {"duration_seconds": round(time.monotonic() - started, 3)}
     except EngageError as error:
         raise Failure(description=str(error), allow_retries=False) from None
@@ -105,13 +111,13 @@ def run_revert(settings: Settings, entry: "Import", by: str | None) -> Broken | 
     """
     from engage_etl.triggers.instance import open_instance
     from engage_etl.triggers.run_import import storage_errors_as_ours
-    from engage_etl.triggers.runs import process_tags
+    from engage_etl.triggers.runs import process_tags, run_tags
 
     run_config = {
         "ops": {take_back.name: {"config": {"import_id": entry.import_id, "by": by}}},
-        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        **SILENT,
     }
-    tags = {"file": entry.file, "group": entry.group_name, REVERTS: entry.import_id}
+    tags = run_tags(entry) | {REVERTS: entry.import_id}
     with storage_errors_as_ours(settings), open_instance(settings) as instance:
         result = revert_import.execute_in_process(
             instance=instance,

@@ -11,13 +11,14 @@ import dagster as dg
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DatabaseError
 
-from engage_etl.settings import Settings
+from engage_etl.settings import Executor, Settings
 from engage_etl.store.imports import Import
 from engage_etl.store.outages import is_server_outage, outage
 from engage_etl.triggers.instance import open_instance
 from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.resources import Progress, ReportedProgress
+from engage_etl.triggers.run_log import SILENT
 from engage_etl.triggers.runs import list_runs, process_tags, run_tags
 
 __all__ = ["LOOK_AND_TRY_AGAIN", "list_runs", "run_imports", "storage_errors_as_ours"]
@@ -33,28 +34,35 @@ def run_imports(
     *,
     job_name: str = IMPORT_CONTACTS,
     run_config: Mapping[str, Any] | None = None,
-) -> None:
+) -> list[str]:
     """Run imports one after the other, each as a Dagster run of its own; how each went stands in the register.
+
+    Returns the ids of the runs: other processes may run the same imports meanwhile.
 
     job_name, run_config: what is run, if it is not the whole import.
 
     Raises:
         StoreError: the server went away, or has no room for Dagster's own tables.
     """
-    job = import_definitions().resolve_job_def(job_name)
+    # Here and now, whatever the setting says of dropped files.
+    own_process = settings.model_copy(update={"executor": Executor.IN_PROCESS})
+    job = import_definitions(own_process).resolve_job_def(job_name)
+    run_ids: list[str] = []
     with storage_errors_as_ours(settings), open_instance(settings) as instance:
         for entry in entries:
             _end_lost_runs(instance, entry.import_id)
             instance.add_dynamic_partitions(str(IMPORTS.name), [entry.import_id])
-            job.execute_in_process(
+            ended = job.execute_in_process(
                 instance=instance,
                 partition_key=entry.import_id,
                 tags=run_tags(entry) | process_tags(),
                 resources={"progress": progress},
                 raise_on_error=False,
-                # What went wrong stands in the register and in the event log; the terminal shows our sentence.
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}, **(run_config or {})},
+                # What went wrong stands in the register and in the event log.
+                run_config={**SILENT, **(run_config or {})},
             )
+            run_ids.append(ended.run_id)
+    return run_ids
 
 
 def _end_lost_runs(instance: dg.DagsterInstance, import_id: str) -> None:

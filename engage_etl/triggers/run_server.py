@@ -50,7 +50,6 @@ def main() -> None:
     """Serve until SIGINT or SIGTERM; then wait until the runs at work have ended."""
     # While it loads there is nothing to see to, and what is loaded may turn an interrupt into an error of its own.
     _on_signals(signal.SIG_DFL)
-    os.environ.update(_NO_THREADS)
     with quick_loading():
         load()
     with suppress(KeyboardInterrupt), socket.socket(fileno=int(sys.argv[1])) as listening:
@@ -66,7 +65,8 @@ def _on_signals(handler: Handler) -> None:
 
 
 def load() -> None:
-    """Load what runs need."""
+    """Load what runs need, without a thread that would keep this process from forking safely."""
+    os.environ.update(_NO_THREADS)
     for name in _LOADED:
         importlib.import_module(name)
 

@@ -16,6 +16,8 @@ from engage_etl.store.imports import Import
 
 _GRPC_INFO = ".dagster/grpc_info"
 """Tag by which Dagster's launcher remembers the code server whose child a run is."""
+FILE = "file"
+"""Tag with the name of the file that a run imports, or whose import it reverts."""
 PROCESS = "process"
 """Tag by which a run of the command line or of the run server remembers its process."""
 LAUNCHER = "launcher"
@@ -31,11 +33,12 @@ _PROCESS_ENDED = (
     "The process of this run ended before the run did, as after a power cut or a kill. The store is as the last stage "
     "left it; a dropped file is taken up again by a new run."
 )
+_RESTORED = "This run was at work when the backup was made that the store was restored from; its process is not there."
 
 
 def run_tags(entry: Import) -> dict[str, str]:
     """The tags of an import's run, by which runs can be filtered in the web UI."""
-    tags = {"file": entry.file, "group": entry.group_name}
+    tags = {FILE: entry.file, "group": entry.group_name}
     return tags | ({"automation": entry.automation} if entry.automation else {})
 
 
@@ -97,7 +100,10 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=statuses))
-    gone = [record.dagster_run for record in records if _is_process_gone(record)]
+    # Launchers that can tell themselves, as that for Kubernetes: there a run waits for its node and its image, as long as
+    # that takes, and Dagster's monitoring asks them.
+    starts_at_once = not instance.run_launcher.supports_check_run_worker_health
+    gone = [record.dagster_run for record in records if _is_process_gone(record, starts_at_once)]
     # Asked again, since a run may have ended as it should, and its process after it, in between.
     dead = [run.run_id for run in gone if not _has_ended(instance, run)]
     for run in gone:
@@ -106,13 +112,23 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return dead
 
 
+def end_restored_runs(instance: dg.DagsterInstance) -> None:
+    """Mark the runs as failed that were at work when a backup was made: their processes may have been on another machine."""
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=statuses)):
+        instance.report_run_failed(run, _RESTORED)
+
+
 def _has_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     found = instance.get_run_by_id(run.run_id)
     return found is None or found.is_finished
 
 
-def _is_process_gone(record: dg.RunRecord) -> bool:
-    """Whether a run is certainly over. A code server that lives sees to the end of its runs itself."""
+def _is_process_gone(record: dg.RunRecord, starts_at_once: bool) -> bool:
+    """Whether a run is certainly over. A code server that lives sees to the end of its runs itself.
+
+    starts_at_once: a run has a process on this machine, or one that starts it, as soon as it is launched.
+    """
     run = record.dagster_run
     if _GRPC_INFO in run.tags:
         return not _answers(json.loads(run.tags[_GRPC_INFO]))
@@ -120,7 +136,8 @@ def _is_process_gone(record: dg.RunRecord) -> bool:
     if tag is not None:
         return is_process_here(tag) and process_of(tag) is None
     return (
-        run.status is dg.DagsterRunStatus.STARTING
+        starts_at_once
+        and run.status is dg.DagsterRunStatus.STARTING
         and datetime.now(UTC) - _as_utc(record.update_timestamp) > _LAUNCHED_WITHIN
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -13,16 +14,18 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from engage_etl.errors import EngageError, UsageError
 from engage_etl.marts.project import prepare_manifest
-from engage_etl.settings import LogFormat, Settings
+from engage_etl.settings import Executor, LogFormat, Settings
 from engage_etl.store.engine import open_store
 from engage_etl.triggers.automations import load_automations
 from engage_etl.triggers.code_server import ScheduleWatch, code_server_command, is_serving, write_workspace
 from engage_etl.triggers.destinations import destinations
+from engage_etl.triggers.executors import demand_what_celery_needs
 from engage_etl.triggers.instance import environment, open_instance
 from engage_etl.triggers.run_launcher import RUN_SERVER
 
@@ -31,9 +34,35 @@ CODE_SERVER, RUNS, WORKSPACE = "code", "runs", "workspace.yaml"
 _PAUSE = 0.2
 _MAY_TAKE_TO_END = 15.0
 _MAY_TAKE_TO_ANSWER = 120.0
+_OPEN_TO_OTHERS = (
+    "WARNING: the web UI listens on {host} and has no passwords: whoever reaches this machine can look at all imports, and "
+    "start, stop and approve them. Leave --host out, and let people in by a reverse proxy that asks who they are: "
+    "docs/security.md, A reverse proxy."
+)
 
 
-def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> int:
+@dataclass(frozen=True)
+class WebAddress:
+    """Where the web UI listens. viewers_port: of a second one, for looking only; None: there is none."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    viewers_port: int | None = None
+
+    @property
+    def urls(self) -> list[str]:
+        """Address of the web UI, and that for viewers where there is one."""
+        return [f"http://{self.host}:{port}" for port in (self.port, self.viewers_port) if port is not None]
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only programs of this machine reach it."""
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return self.host == "localhost"
+
+
+def run_service(settings: Settings, web: WebAddress, *, say: Callable[[str], None]) -> int:
     """Run web server, daemon, code server and run server until a signal ends them, or one of them ends by itself.
 
     say: told what people should know.
@@ -45,24 +74,28 @@ def run_service(settings: Settings, *, host: str, port: int, say: Callable[[str]
         UsageError: the port is taken.
         StoreError: the store cannot be opened.
     """
-    _demand_free_port(host, port)
+    _demand_free_ports(web)
+    if not web.is_private:
+        say(_OPEN_TO_OTHERS.format(host=web.host))
+    if settings.executor is Executor.CELERY:
+        demand_what_celery_needs(settings)
     open_store(settings).dispose()
     open_instance(settings).dispose()
     prepare_manifest(settings)
     _prepare_folders(settings, say)
     check_notifications(settings, say)
     stop = _StopSignal()
-    ready = f"Web UI: http://{host}:{port}   Drop folders: {settings.drop_dir}   End with Ctrl-C."
+    ready = f"Web UI: {'   For viewers: '.join(web.urls)}   Drop folders: {settings.drop_dir}   End with Ctrl-C."
     with tempfile.TemporaryDirectory(prefix="engage-etl-") as folder:
         sockets = Path(folder)
         watch = ScheduleWatch(settings, sockets / CODE_SERVER, say)
-        given = _environment(settings, host, port)
+        given = _environment(settings, web)
         processes = _start_servers(given, sockets)
         try:
             _wait_for(lambda: is_serving(sockets / CODE_SERVER), "The code server", processes, stop, say)
             if not stop.is_set and _all_alive(processes):
-                processes |= _start_clients(given, host, port, sockets)
-            _wait_for(lambda: _answers(f"http://{host}:{port}/server_info"), "The web server", processes, stop, say)
+                processes |= _start_clients(given, web, sockets)
+            _wait_for(lambda: all(map(_answers, web.urls)), "The web server", processes, stop, say)
             watch.start()
             if not stop.is_set and _all_alive(processes):
                 say(ready)
@@ -90,9 +123,9 @@ class _StopSignal:
         self.is_set = True
 
 
-def _environment(settings: Settings, host: str, port: int) -> dict[str, str]:
+def _environment(settings: Settings, web: WebAddress) -> dict[str, str]:
     return (
-        {"ENGAGE_WEB_URL": f"http://{host}:{port}"}  # unless it is said that people reach it elsewhere
+        {"ENGAGE_WEB_URL": web.urls[0]}  # unless it is said that people reach it elsewhere
         | os.environ
         | environment(settings)
         | {
@@ -118,24 +151,23 @@ def _start_servers(given: dict[str, str], sockets: Path) -> dict[str, subprocess
         }
 
 
-def _start_clients(given: dict[str, str], host: str, port: int, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
+def _start_clients(given: dict[str, str], web: WebAddress, sockets: Path) -> dict[str, subprocess.Popen[bytes]]:
     workspace = ["-w", str(sockets / WORKSPACE)]
-    web = [
-        "-m",
-        "engage_etl.triggers.web_server",
-        *workspace,
-        "-h",
-        host,
-        "-p",
-        str(port),
-        "--dagster-log-level",
-        "warning",
-    ]
     daemon = ["-m", "dagster._daemon", "run", *workspace, "--log-level", "warning"]
-    return {
-        "web server": _process(web, given),
+    processes = {
+        "web server": _web_server(given, workspace, web.host, web.port),
         "daemon": _process(daemon, given | {RUN_SERVER: str(sockets / RUNS)}),
     }
+    if web.viewers_port is not None:
+        processes["web server for viewers"] = _web_server(
+            given, [*workspace, "--read-only"], web.host, web.viewers_port
+        )
+    return processes
+
+
+def _web_server(given: dict[str, str], more: list[str], host: str, port: int) -> subprocess.Popen[bytes]:
+    listening = ["-h", host, "-p", str(port), "--dagster-log-level", "warning"]
+    return _process(["-m", "engage_etl.triggers.web_server", *more, *listening], given)
 
 
 def _process(
@@ -181,7 +213,7 @@ def _wait_for(
 
 
 def _answers(url: str) -> bool:
-    with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(url, timeout=5):
+    with suppress(OSError, urllib.error.URLError), urllib.request.urlopen(f"{url}/server_info", timeout=5):
         return True
     return False
 
@@ -190,14 +222,22 @@ def _all_alive(processes: dict[str, subprocess.Popen[bytes]]) -> bool:
     return all(process.poll() is None for process in processes.values())
 
 
-def _demand_free_port(host: str, port: int) -> None:
+def _demand_free_ports(web: WebAddress) -> None:
+    if web.viewers_port == web.port:
+        raise UsageError(f"--port and --viewers-port are both {web.port}; name two.")
+    _demand_free_port(web.host, web.port, "--port")
+    if web.viewers_port is not None:
+        _demand_free_port(web.host, web.viewers_port, "--viewers-port")
+
+
+def _demand_free_port(host: str, port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise UsageError(
-                f"{host}:{port} cannot be used ({error.strerror}); name another port with --port."
+                f"{host}:{port} cannot be used ({error.strerror}); name another port with {option}."
             ) from None
 
 

@@ -18,6 +18,7 @@ import dagster as dg
 from engage_etl.errors import EngageError, ImportBusy, SourceUnavailable
 from engage_etl.logs import start_logging
 from engage_etl.reports.page_file import page_address
+from engage_etl.settings import Executor, load_settings
 from engage_etl.triggers.resources import StoreResource
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 GROUP = "contact_import"
 OWNERS = ["team:engage-etl"]
+TAGS = {"layer": "import", "refreshed": "by-each-import"}
+"""Tags of the stages, by which assets can be filtered; those of the marts are in ``marts/asset.py``."""
 _ASKED_FOR = {"dagster/sensor_name", "dagster/schedule_name"}
 """Tags of the runs that a sensor or a schedule asked for."""
 
@@ -44,12 +47,12 @@ class StageRun:
         return {"duration_seconds": dg.MetadataValue.float(round(seconds, 3)), **speed}
 
     def path(self, path: Path) -> dg.PathMetadataValue:
-        """Metadata: a path."""
-        return dg.MetadataValue.path(str(path))
+        """Metadata: where a kept file or folder is, as people find it."""
+        return dg.MetadataValue.path(self.store.kept.shown(path))
 
     def report(self) -> dict[str, Any]:
         """Metadata: where the report lies, and its page as the web server of ``engage-etl up`` shows it."""
-        folder = self.store.settings.report_dir(self.import_id)
+        folder = self.store.report_dir(self.import_id)
         return {"report": self.path(folder), "report_page": dg.MetadataValue.url(page_address(self.import_id))}
 
     @property
@@ -59,10 +62,17 @@ class StageRun:
 
 
 @contextmanager
-def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[StageRun]:
+def run_stage(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    store: StoreResource,
+    step: str | None = None,
+    *,
+    is_shared: bool = False,
+) -> Iterator[StageRun]:
     """Open the store, hold the import's lock, and turn our errors into a failure with their sentence.
 
-    A lost connection is waited for, and the stage is then tried again; nothing else is.
+    A lost connection is waited for, and the stage is then tried again; nothing else is. step: name of a part of a stage,
+    for the log; is_shared: other such parts of the import may run at the same time.
 
     Raises:
         dagster.Failure: the stage ended with an error of ours, or the server or the disk did not play along.
@@ -72,16 +82,50 @@ def run_stage(context: dg.AssetExecutionContext, store: StoreResource) -> Iterat
     from engage_etl.store.outages import OUTAGES
 
     try:
+        _demand_run_at_work(context)
         opened = store.open()
         start_logging(opened.settings.log_format)
-        with import_stage(opened, context.partition_key, context.asset_key.to_user_string()):
+        _tag_run(context, opened)
+        step = step or context.asset_key.to_user_string()
+        with import_stage(opened, context.partition_key, step, is_shared=is_shared):
             yield StageRun(context.partition_key, opened)
     except (EngageError, *OUTAGES) as error:
         _try_again_if_lost(error, context)
-        raise dg.Failure(description=_sentence(error), allow_retries=False) from None
+        found = _report_of(context.partition_key)
+        raise dg.Failure(description=_sentence(error), metadata=found, allow_retries=False) from None
 
 
-def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext) -> None:
+def _tag_run(context: dg.AssetExecutionContext | dg.OpExecutionContext, store: Store) -> None:
+    """Give a run that people started on the web page the tags that all others have from the start."""
+    from engage_etl.store.imports import load_import
+    from engage_etl.triggers.runs import FILE, run_tags
+
+    if FILE not in context.run.tags:
+        context.instance.add_run_tags(context.run_id, run_tags(load_import(store.engine, context.partition_key)))
+
+
+def _report_of(import_id: str) -> dict[str, Any]:
+    """Metadata of a failure: the page of the import's report, if one was written."""
+    from engage_etl.reports.page_file import page_of
+    from engage_etl.settings import load_settings
+
+    is_there = page_of(load_settings(), import_id) is not None
+    return {"report_page": dg.MetadataValue.url(page_address(import_id))} if is_there else {}
+
+
+def _demand_run_at_work(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
+    """A worker may begin a stage late whose run was given up meanwhile, as its silence was too long.
+
+    Raises:
+        dagster.Failure: the run has ended.
+    """
+    if load_settings().executor is Executor.CELERY:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is None or run.is_finished:
+            raise dg.Failure(description="The run of this stage has ended; nothing was done.", allow_retries=False)
+
+
+def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext | dg.OpExecutionContext) -> None:
     """Wait until the connection is there again; a source elsewhere is asked again after the same pauses.
 
     Nothing may be logged before: the event log is on the same server.
@@ -89,7 +133,6 @@ def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext) -> N
     Raises:
         dagster.RetryRequested: it is.
     """
-    from engage_etl.settings import load_settings
     from engage_etl.store.outages import is_connection_lost
     from engage_etl.store.reconnecting import wait_for_store
 
@@ -111,7 +154,6 @@ def _try_again_if_lost(error: Exception, context: dg.AssetExecutionContext) -> N
 
 
 def _sentence(error: Exception) -> str:
-    from engage_etl.settings import load_settings
     from engage_etl.store.outages import outage
 
     if isinstance(error, EngageError):
@@ -140,6 +182,11 @@ def table(records: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue | dg.Te
     schema = dg.TableSchema([dg.TableColumn(name) for name in names])
     rows = [dg.TableRecord({name: str(record.get(name, "")) for name in names}) for record in records]
     return dg.MetadataValue.table(rows, schema=schema)
+
+
+def share(part: int, whole: int) -> float:
+    """Metadata: which part of the whole; 0 of nothing."""
+    return round(part / whole, 6) if whole else 0.0
 
 
 def counts_table(counts: Mapping[str, int], name: str) -> dg.TableMetadataValue | dg.TextMetadataValue:

@@ -6,13 +6,14 @@ import csv
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.validated_rows.header import Header, parse_header
-from engage_etl.validated_rows.physical_lines import PhysicalLines
+from engage_etl.validated_rows.physical_lines import LineRange, PhysicalLines
 from engage_etl.validated_rows.records import Chunk, CustomDefinition, Malformed
 from engage_etl.vocabulary.attributes import custom_key
 from engage_etl.vocabulary.options import ImportOptions
@@ -38,14 +39,24 @@ class Record(NamedTuple):
 class CsvReader:
     """A CSV file, read in a stream.
 
-    path: of the bytes; name: of the file, for messages; separator: one of ``SEPARATORS``; max_cell_bytes: longest cell.
+    path: of the bytes; name: of the file, for messages; separator: one of ``SEPARATORS``; max_cell_bytes: longest cell;
+    part: the range of which records are read, None: all; the header is that of the file.
     """
 
     def __init__(
-        self, path: Path, *, name: str, separator: str, character_set: str, options: ImportOptions, max_cell_bytes: int
+        self,
+        path: Path,
+        *,
+        name: str,
+        separator: str,
+        character_set: str,
+        options: ImportOptions,
+        max_cell_bytes: int,
+        part: LineRange | None = None,
     ) -> None:
         self._name, self._separator, self._options = name, separator, options
         self._lines = PhysicalLines(path, character_set, name)
+        self._part = part
         self._max_cell_bytes = max_cell_bytes
         self._header: Header | None = None
         self.warnings: list[str] = []
@@ -94,11 +105,15 @@ class CsvReader:
             yield record.row, record.cells if record.cells is not None else [record.text.rstrip("\r\n")]
 
     def _data_records(self) -> Iterator[Record]:
-        records = self._records()
+        records = self._records(self._lines)
         first = next(records, None)
         if first is None:
             raise FileError(FileErrorCode.FILE_EMPTY, f"{self._name}: the file is empty; expected a header and rows.")
         width = self._read_header(first)
+        if self._part is not None and self._part.row > 1:
+            records = self._records(replace(self._lines, part=self._part))
+        elif self._part is not None:
+            records = islice(self._records(replace(self._lines, part=self._part)), 1, None)
         for record in records:
             # What most records pass is asked here, at the price of one look at each.
             if record.cells is not None and len(record.cells) == width and record.text.isascii():
@@ -123,27 +138,16 @@ class CsvReader:
             return f"it has {_counted(len(record.cells), 'cell')} and the header has {width}"
         return _NUL if "\0" in record.text else None
 
-    def _records(self) -> Iterator[Record]:
-        """All records, the header among them; later blank lines are none, but count as lines."""
-        # The limit belongs to the process, and no other part of the program reads CSV.
-        csv.field_size_limit(self._max_cell_bytes)
-        taken: list[str] = []
-        reader = csv.reader(_noting(self._lines, taken), delimiter=self._separator, strict=True)
-        row, offset = 1, self._lines.first_offset
-        while True:
-            cells, problem = None, None
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                problem = self._quote_problem(error, row, taken)
+    def _records(self, lines: PhysicalLines) -> Iterator[Record]:
+        """All records of some lines, the header among them; later blank lines are none, but count as lines."""
+        row, offset = lines.first_row, lines.first_offset
+        for cells, taken, error in parsed_lines(lines, self._separator, self._max_cell_bytes):
+            problem = None if error is None else self._quote_problem(error, row, taken)
             text = taken[0] if len(taken) == 1 else "".join(taken)
             if cells != [] or row == 1:
                 yield Record(row, offset, text, cells, problem)
             row += len(taken)
-            offset += self._lines.length(text)
-            taken.clear()
+            offset += lines.length(text)
 
     def _quote_problem(self, error: csv.Error, row: int, lines: list[str]) -> str:
         """What is wrong with the quotes of a record.
@@ -163,6 +167,28 @@ class CsvReader:
             f"{self._name}: the quote that opens on line {row + opened} is not closed{within}; "
             "close it, or double quotes that belong to the text.",
         ) from None
+
+
+def parsed_lines(
+    lines: Iterable[str], separator: str, max_cell_bytes: int
+) -> Iterator[tuple[list[str] | None, list[str], csv.Error | None]]:
+    """Cells, lines and error of each record, blank lines among them; the list of lines is the same one each time.
+
+    A record that cannot be read ends with the line that shows it.
+    """
+    # The limit belongs to the process, and no other part of the program reads CSV.
+    csv.field_size_limit(max_cell_bytes)
+    taken: list[str] = []
+    reader = csv.reader(_noting(lines, taken), delimiter=separator, strict=True)
+    while True:
+        try:
+            cells, error = next(reader), None
+        except StopIteration:
+            return
+        except csv.Error as found:
+            cells, error = None, found
+        yield cells, taken, error
+        taken.clear()
 
 
 def _noting(lines: Iterable[str], taken: list[str]) -> Iterator[str]:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from engage_etl.errors import FileError, FileErrorCode
 from engage_etl.vocabulary.file_format import unfit_bytes_kept
@@ -23,21 +25,38 @@ _BYTE_ORDER_MARKS = {
 }
 
 
+class LineRange(NamedTuple):
+    """Some consecutive lines of a file. offset: of their first byte; row: number of the first one, from 1.
+
+    lines: how many; None: all that follow.
+    """
+
+    offset: int
+    row: int
+    lines: int | None
+
+
 @dataclass
 class PhysicalLines:
     """The lines of a file, decoded one at a time, line ends kept.
 
-    character_set: name of a codec; name: of the file, for messages. Bytes that do not fit are kept as lone surrogates,
-    which no valid text has, so that the reader can reject their row and the report can give them back unchanged.
+    character_set: name of a codec; name: of the file, for messages; part: the lines that are read, None: all. Bytes that
+    do not fit are kept as lone surrogates, which no valid text has, so that the reader can reject their row and the
+    report can give them back unchanged.
     """
 
     path: Path
     character_set: str
     name: str
+    part: LineRange | None = None
 
     def __iter__(self) -> Iterator[str]:
         try:
             with self.path.open(encoding=self._codec, errors=self.errors, newline="") as text:
+                if self.part is not None:
+                    text.seek(self.part.offset)
+                    yield from islice(text, self.part.lines)
+                    return
                 if self.first_offset:
                     text.read(1)
                 yield from text
@@ -56,10 +75,17 @@ class PhysicalLines:
 
     @cached_property
     def first_offset(self) -> int:
-        """Offset of the first line in the file: the length of its byte-order mark."""
+        """Offset of the first line in the file: where the part begins, else the length of the byte-order mark."""
+        if self.part is not None:
+            return self.part.offset
         with self.path.open("rb") as binary:
             start = binary.read(4)
         return next((len(mark) for mark in _BYTE_ORDER_MARKS.get(self._codec, ()) if start.startswith(mark)), 0)
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first line."""
+        return 1 if self.part is None else self.part.row
 
     def length(self, text: str) -> int:
         """Bytes that a text takes in the file."""

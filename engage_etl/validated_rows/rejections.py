@@ -72,7 +72,8 @@ def _is_harmless(attribute: Attribute, value: str) -> bool:
     if "@" in value:
         return False
     if attribute.kind is Kind.IDENTIFIER:
-        return True
+        # Without a digit it is rather a name.
+        return any(letter.isdigit() for letter in value)
     if attribute.kind is Kind.TIME_ZONE and "/" in value:
         return True
     return len(value) <= _LONGEST_CODE or value.lstrip("+-").isdigit()

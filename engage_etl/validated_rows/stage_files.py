@@ -98,10 +98,19 @@ def summary_file(folder: Path) -> Path:
     return folder / "stage.json"
 
 
-def read_batches(file: Path, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of a stage file in file order, at most so many at a time; memory does not grow with the file."""
+def row_groups(file: Path) -> list[int]:
+    """The bytes of each row group of a stage file, not compressed."""
     with pq.ParquetFile(file) as parquet:
-        for group in range(parquet.num_row_groups):
+        return [parquet.metadata.row_group(group).total_byte_size for group in range(parquet.num_row_groups)]
+
+
+def read_batches(file: Path, rows: int, columns: list[str], groups: range | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a stage file in file order, at most so many at a time; memory does not grow with the file.
+
+    groups: of these row groups only.
+    """
+    with pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups) if groups is None else groups:
             # Asked for all groups at once, pyarrow keeps the compressed pages of those that it has read.
             yield from parquet.iter_batches(rows, row_groups=[group], columns=columns)
 
@@ -113,6 +122,7 @@ __all__ = [
     "StageSummary",
     "read_batches",
     "rejected_file",
+    "row_groups",
     "summary_file",
     "valid_file",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from engage_etl.errors import FileError, FileErrorCode
-from engage_etl.validated_rows.physical_lines import PhysicalLines
+from engage_etl.validated_rows.physical_lines import LineRange, PhysicalLines
 from engage_etl.validated_rows.records import Chunk, CustomDefinition, Malformed
 from engage_etl.vocabulary.attributes import BY_FIELD
 from engage_etl.vocabulary.options import ImportMode, ImportOptions
@@ -28,12 +29,16 @@ class TextReader:
     """A text list, read in a stream; matched on its addresses (R3).
 
     path: of the bytes; name: of the file, for messages. The first line says what the file lists: e-mail addresses where
-    it has an ``@``, mobile numbers otherwise. Lines are not trimmed, and blank ones are no rows.
+    it has an ``@``, mobile numbers otherwise. Lines are not trimmed, and blank ones are no rows. part: the range of
+    which lines are read, None: all.
     """
 
-    def __init__(self, path: Path, *, name: str, character_set: str, options: ImportOptions) -> None:
+    def __init__(
+        self, path: Path, *, name: str, character_set: str, options: ImportOptions, part: LineRange | None = None
+    ) -> None:
         self._name, self._options = name, options
         self._lines = PhysicalLines(path, character_set, name)
+        self._part = part
         self._kind: str | None = None
         self.warnings: list[str] = []
 
@@ -45,7 +50,7 @@ class TextReader:
             FileError: the file is empty.
         """
         if self._kind is None:
-            first = next(self._read(), None)
+            first = next(self._read(self._lines), None)
             if first is None:
                 raise FileError(
                     FileErrorCode.FILE_EMPTY, f"{self._name}: the file is empty; expected an address per line."
@@ -70,7 +75,7 @@ class TextReader:
             FileError: the import needs more than addresses.
         """
         self._demand_nothing_more()
-        kind, lines = self.kind, self._read()
+        kind, lines = self.kind, self._read(self._part_read)
         while block := list(islice(lines, size)):
             good = [line for line in block if line.problem is None]
             yield Chunk(
@@ -90,7 +95,7 @@ class TextReader:
 
     def originals(self) -> Iterator[tuple[int, list[str]]]:
         """Number and text of every line that is not blank."""
-        return ((line.row, [line.text]) for line in self._read())
+        return ((line.row, [line.text]) for line in self._read(self._part_read))
 
     def _demand_nothing_more(self) -> None:
         if self._options.use_external_identifier:
@@ -108,12 +113,16 @@ class TextReader:
             f"Add a header with names like user.Email, or {what_else}.",
         )
 
-    def _read(self) -> Iterator[Line]:
-        offset = self._lines.first_offset
-        for row, line in enumerate(self._lines, 1):
+    @property
+    def _part_read(self) -> PhysicalLines:
+        return replace(self._lines, part=self._part)
+
+    def _read(self, lines: PhysicalLines) -> Iterator[Line]:
+        offset = lines.first_offset
+        for row, line in enumerate(lines, lines.first_row):
             if text := line.rstrip("\r\n"):
                 yield Line(row, text, self._fault(text, offset))
-            offset += self._lines.length(line)
+            offset += lines.length(line)
 
     def _fault(self, text: str, offset: int) -> str | None:
         if (place := self._lines.undecodable_offset(text)) is not None:

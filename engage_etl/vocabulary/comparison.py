@@ -18,5 +18,5 @@ def comparison_form(kind: Kind, value: str) -> str:
 
 
 def group_key(name: str) -> str:
-    """The form in which names of groups are compared (R22)."""
-    return name.lower()
+    """The form in which names of groups are compared: regardless of case (R22), and of space around them."""
+    return name.strip().lower()

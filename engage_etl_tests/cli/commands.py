@@ -31,6 +31,8 @@ def environment(settings: Settings) -> dict[str, str]:
     given = {"ENGAGE_DATA_DIR": str(settings.data_dir), "ENGAGE_DAGSTER_DATABASE": settings.dagster_database}
     if settings.database_url is not None:
         given["ENGAGE_DATABASE_URL"] = settings.database_url
+    if settings.direct_url is not None:
+        given["ENGAGE_DIRECT_URL"] = settings.direct_url
     if settings.s3_endpoint_url is not None:
         given["ENGAGE_S3_ENDPOINT_URL"] = settings.s3_endpoint_url
     return os.environ | given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,28 @@ def test_killed_between_approval_and_apply_the_command_completes_it(
     assert importing.column("email") == [("new@x.org",), ("b@x.org",)]
     with importing.store.engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(plan_approval)) == 1
+
+
+def test_of_several_who_approve_at_once_one_applies_and_the_others_are_told(
+    importing: Importing, settings: Settings, file: Path
+) -> None:
+    found = waiting(settings, file)
+    people = ("Ann", "Bob", "Cem")
+    with ThreadPoolExecutor(len(people)) as pool:
+        ended = list(
+            pool.map(lambda name: engage_etl(settings, "imports", "approve", found["import_id"], "--by", name), people)
+        )
+    assert importing.column("email") == [("new@x.org",), ("b@x.org",)]
+    with importing.store.engine.connect() as connection:
+        approval = find_approval(connection, found["import_id"])
+    assert approval is not None
+    assert not [one.err for one in ended if "interrupted" in one.err or "Traceback" in one.err]
+    for name, one in zip(people, ended, strict=True):
+        if one.code == 0:
+            assert f"Approved by {approval.approved_by}, " in one.out
+            assert name == approval.approved_by or one.err == "" or "in the same moment" in one.err
+        else:
+            assert name != approval.approved_by and "being worked on by another process" in one.err, one
 
 
 def is_alive_now(importing: Importing, import_id: str) -> bool:

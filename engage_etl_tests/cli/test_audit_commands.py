@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from engage_etl.applied_updates.revert import revert_import
+from engage_etl.applied_updates.stage import approve_plan
 from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import engage_etl
-from engage_etl_tests.importing import Importing
+from engage_etl_tests.importing import STAGES, Importing
 
 SEED = "user.Email,user.Identifier\nold@x.org,1\n"
 FIRST = "user.Identifier,user.Email,user.FirstName\n1,new@x.org,Ann\n2,two@x.org,\n,nobody@x.org,\n"
@@ -28,6 +30,29 @@ def test_the_history_of_a_contact_reads_as_a_time_line(importing: Importing, set
         f"│ import {changed.import_id}",
         "│   email: old@x.org → new@x.org",
         "│   first_name: (blank) → Ann",
+    ]
+
+
+def test_the_time_line_says_who_did_it_and_who_approved(importing: Importing, settings: Settings) -> None:
+    importing.seed(SEED)
+    waits = importing.plan(SECOND, name="crm.csv", approval="second-person", started_by="bob")
+    approve_plan(importing.store, waits.import_id, by="Ann Muster", plan_hash=waits.plan_hash or "")
+    importing.run(waits.import_id, STAGES[3:])
+    undone = revert_import(importing.store, waits.import_id, "Cem")
+    shown = engage_etl(settings, "contacts", "show", "--identifier", "1", "--history").out
+    for line in (
+        "│ row 2 of seed.csv, imported by hand, group Newsletter",
+        "│ row 2 of crm.csv, imported by bob, group Newsletter",
+        f"│ import {waits.import_id}, approved by Ann Muster",
+        f"│ row 2 of crm.csv, revert by Cem of {waits.import_id}, group Newsletter",
+        f"│ import {undone.import_id}",
+    ):
+        assert line in shown.splitlines(), shown
+    told = engage_etl(settings, "contacts", "show", "--identifier", "1", "--history", "--json").json[0]["history"]
+    assert [(one["started_by"], one["approved_by"], one["reverts"], one["reverted_by"]) for one in told] == [
+        (None, None, None, None),
+        ("bob", "Ann Muster", None, None),
+        (None, None, waits.import_id, "Cem"),
     ]
 
 

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from sqlalchemy import update
 
+from engage_etl.applied_updates.revert import revert_import
 from engage_etl.settings import Settings
 from engage_etl.store.tables import contact
 from engage_etl.triggers.instance import open_instance
@@ -61,6 +62,25 @@ def test_an_import_is_reverted_as_a_run_and_only_once(importing: Importing, sett
         (found["revert_id"], "applied"),
         (entry.import_id, "reverted"),
     ]
+
+
+def test_rows_of_a_revert_are_what_it_took_back_and_what_it_did_not(importing: Importing, settings: Settings) -> None:
+    importing.seed(SEED)
+    entry = importing(CHANGES)
+    with importing.store.engine.begin() as foreign:
+        foreign.execute(update(contact).where(contact.c.identifier == "1").values(first_name="Annika"))
+    undone = revert_import(importing.store, entry.import_id)
+    found = engage_etl(settings, "imports", "rows", undone.import_id, "--json").json
+    assert [(one["row"], one["outcome"], one["changes"].get("email")) for one in found] == [
+        (2, "updated", ["new@x.org", "ann@x.org"]),
+        (2, "kept", None),
+        (3, "removed", ["cleo@x.org", None]),
+    ]
+    assert "first_name was changed since" in found[1]["message"] and list(found[0]) == list(found[1])
+    shown = engage_etl(settings, "imports", "rows", undone.import_id).out.splitlines()
+    assert [line.split()[:2] for line in shown] == [["2", "updated"], ["2", "kept"], ["3", "removed"]]
+    only = engage_etl(settings, "imports", "rows", undone.import_id, "--outcome", "updated", "--json").json
+    assert only == found[:1]
 
 
 def runs(settings: Settings, import_id: str) -> list[dg.DagsterRunStatus]:

@@ -6,8 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -20,6 +19,7 @@ from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import GROUP, Importing
 from engage_etl_tests.own_dagster import own_dagster
+from engage_etl_tests.scenarios.service import wait_for
 
 pytestmark = pytest.mark.scenario
 OTHER_WRITER = "LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE"
@@ -37,16 +37,12 @@ def _command(files: list[Path]) -> list[str]:
     return ["import", *map(str, files), "--group", GROUP, "--use-external-identifier", "--json"]
 
 
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def _wait_for_plan(importing: Importing) -> None:
+    def is_there() -> bool | None:
+        with importing.store.engine.connect() as connection:
+            return any(entry.status is Status.PLANNED for entry in list_imports(connection)) or None
 
-
-def _has_plan(importing: Importing) -> bool:
-    with importing.store.engine.connect() as connection:
-        return any(entry.status is Status.PLANNED for entry in list_imports(connection))
+    wait_for("a plan", is_there, pause=0.05, limit=60)
 
 
 def _start(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -63,7 +59,7 @@ def test_ctrl_c_ends_all_files_and_says_so(importing: Importing, settings: Setti
         writing.exec_driver_sql(OTHER_WRITER)
         process = _start(settings, _command(files))
         try:
-            _wait(lambda: _has_plan(importing))
+            _wait_for_plan(importing)
             process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=60)
         finally:
@@ -113,7 +109,7 @@ def test_a_server_that_goes_away_is_a_sentence(importing: Importing, apart: Sett
             stderr=subprocess.PIPE,
         )
         with process:
-            _wait(lambda: _has_plan(importing))
+            _wait_for_plan(importing)
             writing.rollback()
             for name in databases:
                 refuse = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name))
@@ -123,7 +119,7 @@ def test_a_server_that_goes_away_is_a_sentence(importing: Importing, apart: Sett
             )
             out, err = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert b"Traceback" not in err and b"Retrying" not in err
+    assert b"Traceback" not in err and b"Retrying" not in err, err.decode()
     assert json.loads(out)["error"]["code"] == "store_unavailable"
     message = json.loads(out)["error"]["message"]
     assert message.startswith("first.csv: The PostgreSQL server gave up (") and "`engage-etl imports list`" in message

@@ -83,6 +83,16 @@ def test_an_export_of_another_ending_is_refused(store: Store, settings: Settings
     assert ended.code == 2 and "neither CSV nor Parquet" in ended.err
 
 
+def test_an_export_of_an_unknown_group_is_wrong_usage(importing: Importing, settings: Settings, tmp_path: Path) -> None:
+    ended = engage_etl(settings, "contacts", "export", tmp_path / "all.csv", "--group", "Nwsletter")
+    assert (ended.code, ended.err) == (
+        2,
+        "Error: There is no group 'Nwsletter'; `engage-etl groups list` names those there are. "
+        "Did you mean 'Newsletter'?\n",
+    )
+    assert list(tmp_path.glob("*.csv")) == []
+
+
 def test_groups_are_created_once_regardless_of_case(store: Store, settings: Settings) -> None:
     assert engage_etl(settings, "groups", "create", "Customers").code == 0
     again = engage_etl(settings, "groups", "create", "CUSTOMERS", "--json")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
 
+import pytest
+import typer
+
+from engage_etl.cli import main
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
 from engage_etl_tests.cli.commands import engage_etl
@@ -40,6 +44,20 @@ def test_a_wrong_call_is_an_object_under_json(store: Store, settings: Settings) 
         ended = engage_etl(settings, *arguments, "--json")
         assert (ended.code, ended.err) == (2, "")
         assert list(ended.json["error"]) == ["code", "message"] and ended.json["error"]["code"] == "usage_error"
+
+
+def test_a_question_that_nobody_answers_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asks(*_: object, **__: object) -> None:
+        raise typer.Abort
+
+    monkeypatch.setattr(main, "app", asks)
+    monkeypatch.setattr(sys, "argv", ["engage-etl", "contacts", "forget", "--id", "1"])
+    with pytest.raises(SystemExit) as ended:
+        main.run()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "Error: The question was not answered, and nothing was done.\n"
 
 
 def test_a_store_that_does_not_answer_is_a_sentence(settings: Settings) -> None:

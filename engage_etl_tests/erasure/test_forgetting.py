@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from engage_etl.erasure import erasing
 from engage_etl.erasure.erasing import Forgotten, forget
-from engage_etl.errors import BrakeStopped, FileError, ImportBusy, Removed, UsageError
+from engage_etl.errors import BrakeStopped, FileError, ImportBusy, Removed, StoreUnavailable, UsageError
 from engage_etl.raw_file.arrival import register_arrival
 from engage_etl.raw_file.stage import archive_raw_file
 from engage_etl.reports.report import write_report
 from engage_etl.stage_run import import_stage, revert_and_finish
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import import_lock, mark_claimed
+from engage_etl.store.loading_tables import drop_abandoned
 from engage_etl.store.removals import find_removals
 from engage_etl.store.tables import contact_change, erasure
 from engage_etl.vocabulary.options import ImportOptions
@@ -68,6 +69,48 @@ def test_imports_on_their_way_can_be_ended(importing: Importing) -> None:
         ended.error_message or ""
     )
     assert [one["identifier"] for one in importing.contacts()] == ["ben-002"]
+
+
+def test_what_a_killed_validation_left_goes_too(importing: Importing) -> None:
+    entry = importing(PEOPLE)
+    left = importing.store.settings.import_dir(entry.import_id) / "valid.0.parquet.part"
+    left.write_text("ann@x.org")
+    forget_ann(importing)
+    assert not left.exists()
+
+
+def loaded_and_left(store: Store, import_id: str) -> None:
+    """As a process that is killed while it plans a large file leaves it."""
+    with store.engine.begin() as connection:
+        connection.execute(text("SELECT engage_loading.make_table(:id)"), {"id": import_id})
+
+
+def test_what_a_killed_plan_has_loaded_goes_too(importing: Importing) -> None:
+    entry, store = importing(PEOPLE), importing.store
+    loaded_and_left(store, entry.import_id)
+    forget_ann(importing, dry_run=True)
+    assert drop_abandoned(store).dropped == [entry.import_id]
+    loaded_and_left(store, entry.import_id)
+    forget_ann(importing)
+    assert drop_abandoned(store).dropped == []
+
+
+def test_loaded_rows_that_another_program_reads_are_not_passed_over(
+    importing: Importing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "PATIENTLY", "50ms")
+    entry, store = importing(PEOPLE), importing.store
+    loaded_and_left(store, entry.import_id)
+    with store.engine.begin() as reading:
+        table = reading.scalar(text("SELECT engage_loading.table_of(:id)"), {"id": entry.import_id})
+        reading.execute(text(f"LOCK TABLE engage_loading.{table} IN ACCESS SHARE MODE"))
+        with pytest.raises(
+            StoreUnavailable, match=f"reads the loaded rows of import {entry.import_id}.*Run the command"
+        ):
+            forget_ann(importing)
+        assert len(importing.contacts()) == 2
+    forget_ann(importing)
+    assert len(importing.contacts()) == 1
 
 
 def test_an_import_that_a_brake_stopped_can_still_be_applied_and_is_named(importing: Importing) -> None:

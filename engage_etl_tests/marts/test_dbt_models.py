@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from engage_etl.marts.project import prepare_manifest
+from engage_etl.marts.asset import NO_DUPLICATES
+from engage_etl.marts.project import parse_project
+from engage_etl.marts.store_checks import duplicate_identifiers
 from engage_etl.store.engine import open_store
 from engage_etl.store.readers import BUILDER, READER
 from engage_etl.vocabulary.attributes import ATTRIBUTES
@@ -32,9 +34,11 @@ def built(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bui
 
 
 @pytest.fixture(scope="module")
-def nodes(built: Built) -> dict[str, Any]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What dbt's manifest says about models and tests."""
-    manifest: dict[str, Any] = json.loads(prepare_manifest(built.store.settings).read_text())
+    folder = tmp_path_factory.mktemp("parsed")
+    parse_project(folder, folder / "made.json")
+    manifest: dict[str, Any] = json.loads((folder / "made.json").read_text())
     return manifest["nodes"]
 
 
@@ -191,9 +195,21 @@ def test_growth_of_groups(built: Built) -> None:
 
 
 def test_r38_is_checked_and_every_model_is_an_asset(built: Built, nodes: dict[str, Any]) -> None:
-    assert built.failed_checks == {"outcome_counts_add_up"}
+    assert built.failed_checks == {"outcome_counts_add_up", NO_DUPLICATES}
     models = {node["name"] for node in nodes.values() if node["resource_type"] == "model"}
     assert built.materialized == models >= ORDERS.keys()
+
+
+def test_r8_the_check_counts_the_identifiers_that_several_contacts_hold_and_names_the_import(built: Built) -> None:
+    with built.store.engine.connect() as connection:
+        found = duplicate_identifiers(connection, 5)
+    assert (found.is_good, found.numbers) == (False, {"identifiers": 1, "contacts": 2})
+    [example] = found.examples
+    contacts = sorted([built.ids["b"], built.ids["e"]])
+    assert example["contacts"] == ", ".join(str(contact_id) for contact_id in contacts)
+    assert (example["identifier"], example["since_import"]) == ("…", built.imports["twins.csv"])
+    with built.store.engine.connect() as connection:
+        assert duplicate_identifiers(connection, 0).examples == []
 
 
 def test_every_model_and_every_column_is_described(built: Built, nodes: dict[str, Any]) -> None:

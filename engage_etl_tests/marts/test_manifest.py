@@ -44,6 +44,7 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return subprocess.CompletedProcess(arguments, 0, "")
 
     monkeypatch.setattr(project, "_run_dbt", run)
+    monkeypatch.setattr(project, "shipped_manifests", lambda: Path("none"))
     return calls
 
 
@@ -70,6 +71,18 @@ def test_it_is_made_again_when_the_project_changes(
     assert not first.exists() and second.is_file()
 
 
+def test_one_comes_with_the_project_so_that_nobody_waits_for_dbt(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert prepare_manifest(settings).parent == project.shipped_manifests(), "the project changed: run `make manifest`"
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(project.shipped_manifests().iterdir())) == 1
+
+
+def test_what_comes_with_the_project_says_what_dbt_says(tmp_path: Path) -> None:
+    project.parse_project(tmp_path, tmp_path / "made.json")
+    assert read_lineage(project.shipped_manifests() / project.manifest_name()) == read_lineage(tmp_path / "made.json")
+
+
 def test_models_and_tests_are_read_from_it(tmp_path: Path, parses: list[str]) -> None:
     lineage = read_lineage(prepare_manifest(Settings(data_dir=tmp_path)))
     assert [(model.name, model.relation, model.reads_store) for model in lineage.models] == [
@@ -85,6 +98,7 @@ def test_a_mistake_in_the_dbt_project_leaves_imports_alone(
         return subprocess.CompletedProcess([], 2, "Compilation Error\n  model 'imports' depends on 'nothing'")
 
     monkeypatch.setattr(project, "_run_dbt", run)
+    monkeypatch.setattr(project, "shipped_manifests", lambda: Path("none"))
     settings = Settings(data_dir=tmp_path)
     with pytest.raises(DbtFailed, match="depends on 'nothing'"):
         prepare_manifest(settings)

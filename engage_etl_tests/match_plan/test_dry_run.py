@@ -14,7 +14,7 @@ from engage_etl.store.imports import Import
 from engage_etl.store.tables import METADATA
 from engage_etl_tests.importing import STAGES, Importing, as_csv
 from engage_etl_tests.match_plan import reference
-from engage_etl_tests.match_plan.test_plan_equals_reference import HEADERS, fill, some_values, stores, ways
+from engage_etl_tests.match_plan.test_plan_equals_reference import fill, options_of, some_values, stores, text_of, ways
 
 WRITTEN = ("contact", "membership", "custom_attribute", "contact_change", "contact_group")
 COLUMNS = (
@@ -60,19 +60,9 @@ def test_counts_and_plan_of_a_dry_run_are_those_of_the_real_run_that_follows(
     importing: Importing, contacts: list[reference.Contact], rows: list[dict[str, str]], how: reference.Given
 ) -> None:
     fill(importing, contacts)
-    columns = [how.key, *(name for name in HEADERS if name != how.key)]
-    content = as_csv(tuple(HEADERS[name] for name in columns), *(tuple(row[name] for name in columns) for row in rows))
+    content = text_of(rows, how.key)
     note(content)
-    options: dict[str, Any] = {
-        "use_external_identifier": how.key == "identifier",
-        "import_mode": how.mode,
-        "update_rule": how.rule,
-        "duplicates": "reject" if how.rejects_duplicates else "last",
-        "link_unidentified": how.links,
-        "ignore_unsubscribed": how.ignores_unsubscribed,
-        "ignore_deactivated": how.ignores_deactivated,
-        "max_rejected": "100%",
-    }
+    options = options_of(how) | {"max_rejected": "100%"}
     before = contents(importing)
     rehearsed = importing.plan(content, dry_run=True, **options)
     assert contents(importing) == before

@@ -86,27 +86,35 @@ def ways(draw: st.DrawFn) -> reference.Given:
     )
 
 
+def options_of(given_: reference.Given) -> dict[str, Any]:
+    """The options of an import that is asked for in this way."""
+    return {
+        "use_external_identifier": given_.key == "identifier",
+        "import_mode": given_.mode,
+        "update_rule": given_.rule,
+        "duplicates": "reject" if given_.rejects_duplicates else "last",
+        "link_unidentified": given_.links,
+        "ignore_unsubscribed": given_.ignores_unsubscribed,
+        "ignore_deactivated": given_.ignores_deactivated,
+    }
+
+
+def text_of(rows: list[dict[str, str]], key: str) -> str:
+    """The file that has these rows, with the column that they are matched on first."""
+    columns = [key, *(name for name in HEADERS if name != key)]
+    return as_csv(tuple(HEADERS[name] for name in columns), *(tuple(row[name] for name in columns) for row in rows))
+
+
 @given(contacts=stores(), rows=st.lists(some_values(""), min_size=1, max_size=7), given_=ways())
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_plan_and_store_equal_the_reference(
     importing: Importing, contacts: list[reference.Contact], rows: list[dict[str, str]], given_: reference.Given
 ) -> None:
     fill(importing, contacts)
-    columns = [given_.key, *(name for name in HEADERS if name != given_.key)]
-    content = as_csv(tuple(HEADERS[name] for name in columns), *(tuple(row[name] for name in columns) for row in rows))
+    content = text_of(rows, given_.key)
     note(content)
     # An import of only bad rows would be stopped by the default brake, which is not what is judged here.
-    import_id = importing.register(
-        content,
-        use_external_identifier=given_.key == "identifier",
-        import_mode=given_.mode,
-        update_rule=given_.rule,
-        duplicates="reject" if given_.rejects_duplicates else "last",
-        link_unidentified=given_.links,
-        ignore_unsubscribed=given_.ignores_unsubscribed,
-        ignore_deactivated=given_.ignores_deactivated,
-        max_rejected="100%",
-    )
+    import_id = importing.register(content, max_rejected="100%", **options_of(given_))
     entry = importing.run(import_id)
     numbered = dict(enumerate(rows, 2))
     expected = reference.plan(contacts, numbered, given_)

@@ -10,7 +10,7 @@ import pytest
 from lxml import html
 
 from engage_etl.errors import BrakeStopped, FileError
-from engage_etl.reports.page_file import page_of
+from engage_etl.reports.page_file import PAGE, page_of
 from engage_etl.store.imports import list_imports
 from engage_etl_tests.importing import Importing
 
@@ -28,7 +28,7 @@ MIXED = (
 def page(importing: Importing, import_id: str) -> html.HtmlElement:
     found = page_of(importing.store.settings, import_id)
     assert found is not None
-    return html.document_fromstring(found.read_text(encoding="utf-8"))
+    return html.document_fromstring(found.decode())
 
 
 def charts(document: html.HtmlElement) -> dict[str, dict[str, str]]:
@@ -75,8 +75,9 @@ def test_r41_it_holds_no_clear_value_and_only_its_owner_may_read_it(importing: I
     importing.seed(SEED)
     entry = importing(MIXED)
     found = page_of(importing.store.settings, entry.import_id)
-    assert found is not None and stat.S_IMODE(found.stat().st_mode) == 0o600
-    text = found.read_text(encoding="utf-8")
+    file = importing.store.report_dir(entry.import_id) / PAGE
+    assert found is not None and stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = found.decode()
     marked = ["ann.", "bob@", "not-an-address", "Anneliese", "Carlotta", "Dorothea", "nobody@", "crimson", "teal"]
     assert [value for value in marked if value in text] == []
 

@@ -28,6 +28,7 @@ from engage_etl.settings import Settings
 from engage_etl.stage_run import import_stage
 from engage_etl.store.cluster import locate_cluster
 from engage_etl.store.engine import Store, open_store
+from engage_etl.validated_rows import stage_writer
 from engage_etl_tests.importing import STAGES
 
 NAMES = tuple(stage.__name__ for stage in STAGES)
@@ -98,10 +99,10 @@ class Forking:
 
 
 @contextmanager
-def forking() -> Iterator[Forking]:
-    """Start the process that forks; it ends with the block."""
+def forking(rows_of_a_group: int = stage_writer.ROWS_OF_A_GROUP) -> Iterator[Forking]:
+    """Start the process that forks; it ends with the block. rows_of_a_group: of the stage files that it writes."""
     with subprocess.Popen(
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-m", __name__, str(rows_of_a_group)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -249,5 +250,6 @@ if __name__ == "__main__":
     # What children print must not be taken for an answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    stage_writer.ROWS_OF_A_GROUP = int(sys.argv[1])
     _inherit_processes()
     _serve(sys.stdin, answers)

@@ -25,14 +25,14 @@ RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } 
 LONGEST = 150.0
 
 
-def wait_for(what: str, look: Callable[[], Found | None], *, pause: float = 0.2) -> Found:
-    """Look again and again until there is something to see; a limit in time ends a test that hangs."""
-    deadline = time.monotonic() + LONGEST
+def wait_for(what: str, look: Callable[[], Found | None], *, pause: float = 0.2, limit: float = LONGEST) -> Found:
+    """Look again and again until there is something to see; a limit in seconds ends a test that hangs."""
+    deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
         if (found := look()) is not None:
             return found
         time.sleep(pause)
-    raise AssertionError(f"waited {LONGEST:g} s in vain for {what}")
+    raise AssertionError(f"waited {limit:g} s in vain for {what}")
 
 
 def free_port() -> int:
@@ -44,15 +44,20 @@ def free_port() -> int:
 class Service:
     """A running ``engage-etl up``."""
 
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.settings, self.port, self.log = settings, free_port(), log
+    def __init__(self, settings: Settings, log: Path, *options: str) -> None:
+        self.settings, self.port, self.log, self.options = settings, free_port(), log, options
         self.process = self.again(log)
+
+    @property
+    def address(self) -> str:
+        """Where the web server is."""
+        return f"http://127.0.0.1:{self.port}"
 
     def again(self, log: Path) -> subprocess.Popen[bytes]:
         """Start it, with the port of this service."""
         with log.open("ab") as messages:
             return subprocess.Popen(
-                [sys.executable, "-m", "engage_etl.cli.main", "up", "--port", str(self.port)],
+                [sys.executable, "-m", "engage_etl.cli.main", "up", "--port", str(self.port), *self.options],
                 env=environment(self.settings),
                 stdout=messages,
                 stderr=messages,
@@ -68,7 +73,7 @@ class Service:
     def ask(self, query: str) -> Any:
         """Ask the GraphQL endpoint."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/graphql",
+            f"{self.address}/graphql",
             data=json.dumps({"query": query}).encode(),
             headers={"Content-Type": "application/json"},
         )
@@ -77,7 +82,7 @@ class Service:
 
     def page(self, path: str) -> str:
         """A page of the web server; HTTPError where it refuses."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
             return str(answer.read(), "utf-8")
 
     def runs(self) -> dict[str, list[str]]:
@@ -124,8 +129,8 @@ class Service:
 
 
 @contextlib.contextmanager
-def running(settings: Settings, log: Path) -> Iterator[Service]:
-    service = Service(settings, log)
+def running(settings: Settings, log: Path, *options: str) -> Iterator[Service]:
+    service = Service(settings, log, *options)
     try:
         service.wait_until_it_answers()
         yield service

@@ -140,6 +140,11 @@ def struck(
         yield found
 
 
+def waiting_for(table: str) -> str:
+    """Query: a row while somebody waits for a lock on this table of the store."""
+    return f"SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'engage.{table}'::regclass"
+
+
 def wait_for_backends(settings: Settings) -> None:
     """Wait until the server has noticed that its client is gone."""
     assert settings.database_url is not None

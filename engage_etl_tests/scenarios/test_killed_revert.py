@@ -14,14 +14,13 @@ from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import Importing, as_csv
 from engage_etl_tests.scenarios.service import wait_for
-from engage_etl_tests.scenarios.striking import wait_for_backends
+from engage_etl_tests.scenarios.striking import wait_for_backends, waiting_for
 
 pytestmark = pytest.mark.scenario
 ROWS = 500
 NEARLY_DONE = "LOCK TABLE engage.revert_detail IN EXCLUSIVE MODE"
 """Keeps a revert from recording what it left, after it has written everything else."""
 
-WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'engage.revert_detail'::regclass"
 REVERTED = "SELECT 1 FROM engage.import_register WHERE status = 'reverted'"
 
 
@@ -51,7 +50,7 @@ def test_killed_in_the_middle_it_has_done_nothing(importing: Importing, settings
     assert settings.database_url is not None
     with closing(psycopg.connect(settings.database_url)) as other:
         other.execute(NEARLY_DONE)
-        _kill_when(settings, import_id, WAITING)
+        _kill_when(settings, import_id, waiting_for("revert_detail"))
         other.rollback()
     importing.store.dispose()
     wait_for_backends(settings)

@@ -14,6 +14,7 @@ from engage_etl.store.imports import list_imports
 from engage_etl_tests.conftest import stoppable_server, with_template
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.striking import waiting_for
 
 pytestmark = pytest.mark.scenario
 
@@ -36,6 +37,11 @@ def statuses(importing: Importing) -> list[str]:
         return [entry.status.value for entry in list_imports(connection, automation="crm")]
 
 
+def waits_for_contacts(importing: Importing) -> bool:
+    with importing.store.engine.connect() as connection:
+        return connection.exec_driver_sql(waiting_for("contact")).scalar() is not None
+
+
 def test_a_server_that_is_stopped_while_a_run_is_at_work(
     importing: Importing, settings: Settings, embedded: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -47,7 +53,8 @@ def test_a_server_that_is_stopped_while_a_run_is_at_work(
         # However slow the machine is, nothing is applied before the server is stopped.
         other.exec_driver_sql("LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE")
         drop("user.Email\na@x.org\n", folder / "contacts.csv")
-        wait_for("a plan", lambda: statuses(importing) == ["planned"] or None)
+        # Between the stages Dagster writes its events; a run that loses its connection in there fails, and is asked for anew.
+        wait_for("the apply to be at work", lambda: waits_for_contacts(importing) or None)
         cluster = embedded.ensure_running()
         assert cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "immediate", "-w").returncode == 0
         with pytest.raises(OperationalError):

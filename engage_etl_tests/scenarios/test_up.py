@@ -66,6 +66,7 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
             service.page("/reports/no.such.import")
         assert "spelled-wrong" not in service.page("/reports/..%2f..%2fautomations.yaml")
         assert service.end() == 0
+    assert "Stack Trace" not in (tmp_path / "up.log").read_text()
     assert importing.column("identifier", "email") == [("1", "csv@x.org"), ("2", "xml@x.org")]
     assert [entries[name].status for name in ends] == ["applied", "applied", "failed"]
     for name, ended in (("one.csv", "done"), ("two.xml", "done"), ("broken.csv", "failed")):

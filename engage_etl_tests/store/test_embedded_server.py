@@ -288,7 +288,7 @@ def test_a_stale_socket_and_its_lock(folder: Path, cluster: Cluster) -> None:
 
 
 def test_it_is_not_stopped_while_others_are_connected(folder: Path, cluster: Cluster) -> None:
-    with ask(cluster), pytest.raises(UsageError, match="1 other connections use it"):
+    with ask(cluster), pytest.raises(UsageError, match="1 other connection uses it"):
         small(folder).stop()
     assert small(folder).is_running()
     with ask(cluster):

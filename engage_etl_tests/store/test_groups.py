@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from engage_etl.errors import FileError, FileErrorCode, GroupExists, UsageError
+from engage_etl.errors import FileError, FileErrorCode, GroupExists, GroupUnknown, UsageError
 from engage_etl.store.engine import Store
-from engage_etl.store.groups import create_group, list_groups, require_group
+from engage_etl.store.groups import create_group, list_groups, named_group, require_group
 from engage_etl_tests.importing import GROUP, Importing
 
 
@@ -32,6 +32,24 @@ def test_r22_names_compare_regardless_of_case(store: Store, first: str, second: 
     with pytest.raises(GroupExists, match=second):
         create(store, second)
     assert names(store) == [first]
+
+
+def test_space_around_a_name_makes_no_other_group(store: Store) -> None:
+    create(store, " G2 ")
+    with pytest.raises(GroupExists, match="There is a group 'g2' already"):
+        create(store, "g2 ")
+    assert names(store) == ["G2"]
+    with store.engine.connect() as connection:
+        assert require_group(connection, "g2  ", file="contacts.csv")[1] == "G2"
+
+
+def test_a_command_that_names_no_group_is_told_the_nearest(store: Store) -> None:
+    create(store, "Newsletter", "Customers")
+    with store.engine.connect() as connection:
+        with pytest.raises(GroupUnknown, match=r"no group 'Newslettr'.*Did you mean 'Newsletter'\?"):
+            named_group(connection, "Newslettr")
+        with pytest.raises(GroupUnknown, match=r"names those there are\.$"):
+            named_group(connection, "zzz")
 
 
 def test_r22_a_name_that_is_taken_does_not_break_the_transaction(store: Store) -> None:

@@ -185,4 +185,4 @@ def test_nothing_else_is_left_of_the_old_tables(old_store: Settings) -> None:
     with engine.connect() as connection:
         schemas = connection.scalars(text("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'engage%'")).all()
     engine.dispose()
-    assert schemas == ["engage"]
+    assert sorted(schemas) == ["engage", "engage_loading"]

@@ -15,6 +15,7 @@ from engage_etl.settings import Settings
 from engage_etl.store.engine import Store, building_facts, connect_engine, upgrade_store
 from engage_etl.store.readers import BUILDER, READER, STAGING, erase_from_marts, set_up_readers
 from engage_etl.store.tables import METADATA, SCHEMA
+from engage_etl_tests.store.older import set_back
 
 TABLES = sorted(table.name for table in METADATA.sorted_tables)
 
@@ -87,7 +88,7 @@ def test_an_upgrade_is_not_kept_from_changing_what_the_models_read(store: Store)
     """PostgreSQL refuses to change the type of a column that a view has."""
     with store.engine.begin() as connection:
         connection.execute(text(f"CREATE VIEW {STAGING}.stg_contacts AS SELECT * FROM engage.contact"))
-        connection.execute(text("UPDATE engage.alembic_version SET version_num = '0010'"))
+        set_back(connection, "0010")
         for made in ("SCHEMA audit CASCADE", "FUNCTION engage.set_up_readers()"):
             connection.execute(text(f"DROP {made}"))
     upgrade_store(store.settings)

@@ -28,7 +28,7 @@ from engage_etl.store.engine import (
     upgrade_store,
 )
 from engage_etl.store.schema import head_revision
-from engage_etl.store.tables import SCHEMA
+from engage_etl.store.tables import LOADING, SCHEMA
 
 PASSWORD = "sw0rd/fish@"
 QUOTED = "sw0rd%2Ffish%40"
@@ -85,10 +85,10 @@ def test_a_server_that_is_too_old(settings: Settings, monkeypatch: pytest.Monkey
 
 def test_an_external_store_is_not_upgraded_unasked(store: Store, settings: Settings) -> None:
     with store.engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {SCHEMA}, audit CASCADE"))
+        connection.execute(text(f"DROP SCHEMA {SCHEMA}, {LOADING}, audit CASCADE"))
     with pytest.raises(SchemaMismatch, match=r"schema none, .* needs .*; run `engage-etl db upgrade`"):
         open_store(settings)
-    assert upgrade_store(settings) == head_revision()
+    assert upgrade_store(settings).revision == head_revision()
     open_store(settings).dispose()
 
 

@@ -378,6 +378,39 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert [(error.line, error.key) for error in wrong] == [(5, "separator"), (6, "character-set"), (8, "time-zone")]
 
 
+def test_what_is_wrong_with_the_form_of_one_key_does_not_hide_what_is_wrong_with_others(tmp_path: Path) -> None:
+    broken = (
+        GOOD.replace("    group: Newsletter\n", "")
+        + """\
+    patern: x
+    separator: "#"
+    max-rejected: lots
+    schedule: 99 2 * * *
+    time-zone: Mars/Olympus
+    active: yes
+  - name: nightly-crm
+    group: Newsletter
+    source: imports
+    approval: perhaps
+"""
+    )
+    right, wrong = load(tmp_path, broken)
+    assert right == []
+    assert [(error.line, error.key) for error in wrong] == [
+        (2, "group"), (4, "patern"), (5, "separator"), (6, "max-rejected"), (7, "schedule"), (8, "time-zone"),
+        (9, "active"), (12, "source"), (13, "approval"),
+    ]  # fmt: skip
+
+
+def test_one_that_is_wrong_takes_neither_name_nor_source_from_one_that_is_right(tmp_path: Path) -> None:
+    again = GOOD.removeprefix("automations:\n") + "    active: yes\n"
+    [first], wrong = load(tmp_path, GOOD + again)
+    assert first.name == "nightly-crm"
+    assert [(error.line, error.key) for error in wrong] == [(5, "name"), (8, "active")]
+    [second], wrong = load(tmp_path, "automations:\n" + again + GOOD.removeprefix("automations:\n"))
+    assert second.name == "nightly-crm" and [(error.line, error.key) for error in wrong] == [(5, "active")]
+
+
 def test_every_option_that_is_on_or_off_takes_true_and_false_only(tmp_path: Path) -> None:
     switches = [key for key, field in option_keys().items() if field.annotation is bool]
     assert "ignore-unsubscribed" in switches

@@ -43,6 +43,7 @@ def test_counts_are_metadata_of_the_run_and_of_the_import(
     assert result.success
     [found] = instance.get_runs(filters=dg.RunsFilter(job_name=REVERT_IMPORT, tags={REVERTS: changed}))
     assert found.run_id == result.run_id
+    assert (found.tags["file"], found.tags["group"]) == ("contacts.csv", "Newsletter")
     event = instance.get_latest_materialization_event(APPLIED_UPDATES)
     assert event is not None and event.asset_materialization is not None
     assert event.asset_materialization.partition == changed

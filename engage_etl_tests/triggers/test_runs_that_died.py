@@ -94,6 +94,19 @@ def test_a_run_whose_launcher_died_before_it_said_so_is_ended_within_a_minute(in
     assert status_of(instance, other) is STARTED
 
 
+def test_a_run_that_waits_for_its_node_in_a_cluster_is_left_to_the_launcher(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = add_run(instance, STARTING)
+    last_seen = datetime.now(UTC).replace(tzinfo=None) - timedelta(minutes=4)
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(RunsTable.update().values(update_timestamp=last_seen))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(instance.run_launcher), "supports_check_run_worker_health", True)
+        assert end_dead_runs(instance) == []
+    assert end_dead_runs(instance) == [run.run_id]
+
+
 @pytest.mark.parametrize("status", ["NOT_STARTED", "SUCCESS", "CANCELED"])
 def test_a_run_that_has_no_process_is_left_alone(instance: dg.DagsterInstance, status: str) -> None:
     run = add_run(instance, dg.DagsterRunStatus[status], tags=server_tag(socket="/tmp/engage-no-such-socket"))

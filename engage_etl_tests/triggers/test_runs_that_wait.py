@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import dagster as dg
 import pytest
+from ruamel.yaml import YAML
 
 from engage_etl.applied_updates.stage import approve_plan
 from engage_etl.match_plan.asset import match_plan
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.imports import Import, is_alive
-from engage_etl.triggers.jobs import APPLY_PLAN, IMPORT_CONTACTS, PLAN_IMPORT, approving, import_definitions
+from engage_etl.triggers import stage_assets
+from engage_etl.triggers.approving import APPLY_PLAN, approving, launchpad_address
+from engage_etl.triggers.jobs import IMPORT_CONTACTS, PLAN_IMPORT, import_definitions
 from engage_etl.triggers.resources import Progress, StoreResource
 from engage_etl_tests.importing import Importing, as_csv
 
 CONTENT = as_csv(("user.Identifier", "user.Email"), ("1", "new@x.org"), ("2", "b@x.org"))
 ALL = ["raw_file", "validated_rows", "match_plan", "applied_updates"]
+PLANNED = match_plan.key
 APPLIED = dg.AssetKey("applied_updates")
 
 
@@ -81,8 +86,34 @@ def test_r35_a_run_that_ends_with_a_plan_that_waits_is_green(runs: Runs) -> None
     assert runs.importing.column("email") == [("old@x.org",)]
     told = [log.user_message for log in runs.instance.all_logs(result.run_id) if log.level == 30]
     assert told == [
-        "contacts.csv: the plan waits for approval; start the job apply_plan with your name and its plan_hash."
+        "contacts.csv: the plan waits for approval. Look at its report, then open the link approve and give your name."
     ]
+
+
+def approval_link(result: dg.ExecuteInProcessResult) -> object:
+    """Where the metadata of the plan says that it is approved."""
+    [planned] = [event for event in result.get_asset_materialization_events() if event.asset_key == PLANNED]
+    found = planned.materialization.metadata.get("approve")
+    return found and found.value
+
+
+@pytest.mark.parametrize("options", [{"approval": "required"}, {"max_changed": "1"}])
+def test_a_plan_that_waits_has_a_link_that_opens_the_job_for_that_plan(runs: Runs, options: dict[str, str]) -> None:
+    entry = runs.of(**options)
+    result = runs.run(entry)
+    plan_hash = runs.refresh(entry).plan_hash or ""
+    assert approval_link(result) == f"/approve/{entry.import_id}/{plan_hash}"
+    opened = urlsplit(launchpad_address(entry.import_id, plan_hash) or "")
+    given = dict(parse_qsl(opened.query))
+    assert YAML(typ="safe").load(given["config"]) == approving("", plan_hash)
+    assert (given["tags[0][key]"], given["tags[0][value]"]) == ("dagster/partition", entry.import_id)
+    assert APPLY_PLAN in opened.path.split("/")
+
+
+def test_a_plan_that_nobody_has_to_approve_has_no_such_link(runs: Runs) -> None:
+    assert approval_link(runs.run(runs.of())) is None
+    assert approval_link(runs.run(runs.of(approval="required", dry_run=True))) is None
+    assert launchpad_address("an.import", "'\n") is None
 
 
 @pytest.mark.parametrize("options", [{"approval": "required"}, {"max_changed": "1"}])
@@ -150,13 +181,14 @@ def test_r34_a_brake_is_a_blocking_check_and_the_run_fails_with_our_sentence(run
     assert sentence(result) == stopped.error_message
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     assert {name: check.passed for name, check in checks.items()} == {
-        "rows_accounted_for": True, "max_rejected": True, "max_changed": False,
+        "file_like_the_last_one": True, "rows_accounted_for": True, "max_rejected": True, "max_changed": False,
+        "unmatched_share": True,
     }  # fmt: skip
     failed = checks["max_changed"]
     assert (failed.severity, failed.blocking) == (dg.AssetCheckSeverity.ERROR, True)
     assert failed.description == ("contacts.csv: 2 of 2 rows (100.0%) create or update, more than 1 (max-changed).")
     figures = {name: value.value for name, value in failed.metadata.items()}
-    assert figures == {"counted": 2, "rows": 2, "limit": "1 (max-changed)", "left_group": 0}
+    assert figures == {"counted": 2, "rows": 2, "share": 1.0, "limit": "1 (max-changed)", "left_group": 0}
     assert stopped.status == "stopped"
 
 
@@ -206,8 +238,9 @@ def test_r35_a_dry_run_is_green_and_never_applied(runs: Runs) -> None:
     assert runs.importing.column("email") == [("old@x.org",)]
 
 
-def test_a_stage_is_over_when_its_result_is_given_back(runs: Runs) -> None:
+def test_a_stage_is_over_when_its_result_is_given_back(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is interrupted then leaves the generator of its asset open, and must not keep the import's lock."""
+    monkeypatch.setattr(stage_assets, "_tag_run", lambda *_: None)  # the asset is called as a function, without a run
     entry = runs.of()
     runs.run(entry, PLAN_IMPORT)
     context = dg.build_asset_context(partition_key=entry.import_id)

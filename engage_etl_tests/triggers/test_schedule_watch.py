@@ -40,13 +40,13 @@ def test_what_holds_for_two_looks_is_taken_up_and_tried_again_until_it_is(watchi
     watching.file.write_text(SHOP + NIGHTLY)
     assert watching.look() == []
     assert watching.look() == [
-        "automations.yaml has changed; 2 automations are right, 1 of them with a schedule.",
+        "automations.yaml has changed; 2 automations right, 1 with a schedule.",
         NOT_YET,
     ]
     assert watching.look() == [NOT_YET]
     watching.file.write_text(SHOP)
     assert watching.look() == []
-    assert watching.look() == ["automations.yaml has changed; 1 automations are right, 0 of them with a schedule."]
+    assert watching.look() == ["automations.yaml has changed; 1 automation right, 0 with a schedule."]
 
 
 def test_a_file_that_is_empty_for_a_moment_while_it_is_written_changes_nothing(watching: Watching) -> None:
@@ -59,7 +59,7 @@ def test_a_file_that_is_empty_for_a_moment_while_it_is_written_changes_nothing(w
 def test_what_concerns_no_schedule_needs_no_loading(watching: Watching) -> None:
     watching.file.write_text(SHOP.replace("Newsletter", "Customers"))
     assert watching.look() == []
-    assert watching.look() == ["automations.yaml has changed; 1 automations are right, 0 of them with a schedule."]
+    assert watching.look() == ["automations.yaml has changed; 1 automation right, 0 with a schedule."]
     assert watching.look() == []
 
 

@@ -12,7 +12,8 @@ from engage_etl.applied_updates.stage import approve_plan
 from engage_etl.store.approvals import find_approval
 from engage_etl.store.groups import create_group
 from engage_etl.store.imports import Import
-from engage_etl.triggers.jobs import APPLY_PLAN, IMPORT_CONTACTS, import_definitions
+from engage_etl.triggers.approving import APPLY_PLAN
+from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl_tests.triggers.conftest import AUTOMATIONS
 from engage_etl_tests.triggers.dropping import Sensor, add_run
 
@@ -124,7 +125,7 @@ def test_an_approval_that_cannot_be_carried_out_is_taken_back_and_the_import_wai
     assert requests(sensor) == []
     after = sensor.entry(entry.import_id)
     assert (after.status, after.error_code) == ("waiting_for_approval", "not_applied")
-    assert "3 runs that were to apply its approved plan ended before they had" in (after.error_message or "")
+    assert "3 runs for its approved plan ended before it was applied" in (after.error_message or "")
     assert approval_of(sensor, entry) is None
     approve_plan(sensor.store, entry.import_id, by="Ann")
     assert len(requests(sensor)) == 1

@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from engage_etl.validated_rows.ranges import ReadableFile
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.validated_rows.stage_files import StageSummary, rejected_file, valid_file
 from engage_etl.validated_rows.validation import Validation, validate
 from engage_etl.vocabulary.custom_attribute import CustomAttribute
 from engage_etl.vocabulary.options import ImportOptions
-from engage_etl_tests.validated_rows.reading_files import csv_reader, xml_reader
+from engage_etl_tests.validated_rows.reading_files import csv_file, xml_reader
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Checked:
 def check_csv(folder: Path, content: str | bytes, **how: Any) -> Checked:
     """Check a CSV text, matched on the identifier unless told otherwise."""
     options, rest = _options(how)
-    return _check(folder, csv_reader(folder, content, options=options), "contacts.csv", options, **rest)
+    return _check(folder, csv_file(folder, content, options=options), "contacts.csv", options, **rest)
 
 
 def check_xml(folder: Path, content: str, **how: Any) -> Checked:
@@ -59,24 +60,24 @@ def check_column(folder: Path, header: str, *values: str, **how: Any) -> Checked
 
 
 def _options(how: dict[str, Any]) -> tuple[ImportOptions, dict[str, Any]]:
-    rest = {name: how.pop(name) for name in ("known", "chunk_rows", "into", "beside") if name in how}
+    rest = {name: how.pop(name) for name in ("known", "chunk_rows", "into", "processes") if name in how}
     return ImportOptions(**{"group": "Newsletter", "use_external_identifier": True} | how), rest
 
 
 def _check(
     folder: Path,
-    reader: RecordReader,
+    source: ReadableFile | RecordReader,
     file: str,
     options: ImportOptions,
     *,
     known: Mapping[str, CustomAttribute] | None = None,
     chunk_rows: int = 1000,
     into: str = "import",
-    beside: bool = False,
+    processes: int = 0,
 ) -> Checked:
     stage = folder / into
-    given = Validation(file=file, options=options, known=known or {}, chunk_rows=chunk_rows, beside=beside)
-    summary = validate(reader, given, stage)
+    given = Validation(file=file, options=options, known=known or {}, chunk_rows=chunk_rows, processes=processes)
+    summary = validate(source, given, stage)
     valid, rejected = (pq.read_table(name(stage)).to_pylist() for name in (valid_file, rejected_file))
     assert (summary.valid, summary.rejected) == (len(valid), len(rejected))
     assert summary.rows == len(valid) + len(rejected)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from engage_etl.validated_rows.reading import open_reader
+from engage_etl.validated_rows.ranges import ReadableFile
 from engage_etl.validated_rows.records import RecordReader
 from engage_etl.vocabulary.file_format import FileFormat
 from engage_etl.vocabulary.options import FileType, ImportOptions
@@ -31,7 +32,7 @@ class ReadFile:
         return list(zip(*self.columns.values(), strict=True))
 
 
-def csv_reader(
+def csv_file(
     folder: Path,
     content: str | bytes,
     *,
@@ -39,18 +40,22 @@ def csv_reader(
     character_set: str = "utf-8",
     options: ImportOptions = ON_IDENTIFIER,
     max_cell_bytes: int = LONGEST_CELL,
-) -> RecordReader:
+) -> ReadableFile:
     path = folder / "contacts.csv"
     path.write_bytes(content.encode(character_set) if isinstance(content, str) else content)
     form = FileFormat(file_type=FileType.CSV, separator=separator, character_set=character_set, detection={})
-    return open_reader(path, name=path.name, format=form, options=options, max_cell_bytes=max_cell_bytes)
+    return ReadableFile(path, path.name, form, options, max_cell_bytes)
+
+
+def csv_reader(folder: Path, content: str | bytes, **how: Any) -> RecordReader:
+    return csv_file(folder, content, **how).reader()
 
 
 def xml_reader(folder: Path, content: str | bytes) -> RecordReader:
     path = folder / "contacts.xml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     form = FileFormat(file_type=FileType.XML, separator=None, character_set="utf-8", detection={})
-    return open_reader(path, name=path.name, format=form, options=ON_IDENTIFIER, max_cell_bytes=LONGEST_CELL)
+    return ReadableFile(path, path.name, form, ON_IDENTIFIER, LONGEST_CELL).reader()
 
 
 def read_all(reader: RecordReader, size: int = sys.maxsize) -> ReadFile:
@@ -69,8 +74,8 @@ def read_all(reader: RecordReader, size: int = sys.maxsize) -> ReadFile:
     return whole
 
 
-def read_csv(folder: Path, content: str | bytes, **how: object) -> ReadFile:
-    return read_all(csv_reader(folder, content, **how))  # type: ignore[arg-type]
+def read_csv(folder: Path, content: str | bytes, **how: Any) -> ReadFile:
+    return read_all(csv_reader(folder, content, **how))
 
 
 def read_xml(folder: Path, content: str | bytes) -> ReadFile:

@@ -45,8 +45,13 @@ def test_r41_names_and_addresses_in_a_column_of_codes_are_masked(tmp_path: Path)
     assert "wordfish" not in message and message.count('"') == 10
 
 
+def test_r41_a_name_in_the_column_of_identifiers_is_masked(tmp_path: Path) -> None:
+    [message] = check_csv(tmp_path, "user.Identifier,user.FirstName\nAnna Swordfish,1\n").messages.values()
+    assert "Swordfish" not in message and 'user.Identifier is "A…h"' in message
+
+
 def test_r41_an_identifier_is_cut_off_where_it_is_long(tmp_path: Path) -> None:
-    [message] = check_csv(tmp_path, f"user.Identifier\n{'x' * 3000}\n").messages.values()
+    [message] = check_csv(tmp_path, f"user.Identifier\n{'x1' * 1500}\n").messages.values()
     assert len(message) < 400
 
 
