@@ -31,7 +31,9 @@ _SHUT_DOWN = ("57P01", "57P02", "57P03", "57P05")
 """Ended by an administrator, by a crash, still starting or already stopping, idle for too long."""
 _REFUSES = "FATAL"
 _FOR_A_MOMENT = (
-    "starting up", "shutting down", "recovery mode", "too many clients", "terminating connection", "crash",
+    # Starting up, shutting down, in recovery mode, or, while it redoes what a crash undid, not yet accepting connections.
+    "the database system is ",
+    "too many clients", "too many connections", "connection slots are reserved", "terminating connection", "crash",
     # PgBouncer's words while the server behind it is away, or all its connections are in use.
     "query_wait_timeout", "server_login_retry", "login has been failing", "server down", "cannot connect to server",
     "no more connections allowed",

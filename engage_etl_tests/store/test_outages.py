@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -12,8 +14,10 @@ from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import DataFolderUnusable, DiskFull, StoreError, StoreUnavailable
 from engage_etl.settings import Settings
+from engage_etl.store.cluster import ROLE
 from engage_etl.store.engine import Store, open_store
 from engage_etl.store.outages import NO_ROOM, is_connection_lost, is_server_outage, outage
+from engage_etl_tests.conftest import stoppable_server
 
 SETTINGS = Settings(data_dir="/srv/engage")
 
@@ -72,6 +76,15 @@ def test_a_connection_that_is_lost_may_work_in_a_moment(store: Store) -> None:
     [
         (psycopg.OperationalError("connection refused"), True),
         (psycopg.OperationalError("FATAL:  the database system is starting up"), True),
+        (psycopg.OperationalError("FATAL:  the database system is in recovery mode"), True),
+        # Seen for as long as a server redoes what a crash undid, which takes minutes where checkpoints are far apart.
+        (psycopg.OperationalError("FATAL:  the database system is not yet accepting connections"), True),
+        (psycopg.OperationalError("FATAL:  sorry, too many clients already"), True),
+        (psycopg.OperationalError('FATAL:  too many connections for role "ann"'), True),
+        (
+            psycopg.OperationalError("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER"),
+            True,
+        ),
         (psycopg.OperationalError('FATAL:  password authentication failed for user "ann"'), False),
         (psycopg.OperationalError('FATAL:  database "x" does not exist'), False),
         (psycopg.errors.AdminShutdown("terminating connection due to administrator command"), True),
@@ -109,6 +122,30 @@ def test_a_store_that_cannot_be_reached_or_refuses_the_user(store: Store) -> Non
         with pytest.raises(StoreUnavailable) as raised:
             open_store(settings)
         assert raised.value.is_passing is is_passing
+
+
+def test_a_server_that_redoes_what_a_crash_undid_is_waited_for() -> None:
+    with stoppable_server("redo") as embedded, ThreadPoolExecutor(1) as other:
+        cluster = embedded.ensure_running()
+        address = f"host={cluster.sockets} user={ROLE} dbname=postgres"
+        with psycopg.connect(address) as connection:
+            connection.execute("CREATE TABLE much AS SELECT repeat('x', 200) AS x FROM generate_series(1, 300000)")
+        assert cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "immediate", "-w").returncode == 0
+        started = other.submit(embedded.ensure_running)
+        refusals = list(refusals_until_it_accepts(address))
+        started.result()
+    assert any("not yet accepting connections" in str(refusal) for refusal in refusals)
+    assert all(is_connection_lost(refusal) for refusal in refusals)
+
+
+def refusals_until_it_accepts(address: str) -> Iterator[psycopg.OperationalError]:
+    while True:
+        try:
+            psycopg.connect(address).close()
+        except psycopg.OperationalError as error:
+            yield error
+        else:
+            return
 
 
 @pytest.mark.parametrize("statement", ["SELECT no_such_column", "SELECT 1/0"])
