@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -23,6 +24,16 @@ from engage_etl_tests.importing import Importing
 
 SERVER_FOLDER = "ENGAGE_TESTS_SERVER"
 TEMPLATE = "engage_template"
+
+# The examples of a test share its store, which each fills anew; how fast the machine is says nothing of the code.
+hypothesis.settings.register_profile(
+    "engage",
+    hypothesis.settings(
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+    ),
+)
+hypothesis.settings.load_profile("engage")
 
 
 def pytest_configure(config: pytest.Config) -> None:

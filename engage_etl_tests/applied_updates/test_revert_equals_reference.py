@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, note, settings
+from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_keep
@@ -24,7 +24,7 @@ from engage_etl_tests.match_plan.test_plan_equals_reference import HEADERS, VALU
 FREE = {"colour": "user.CustomAttribute.Colour", "shop": "member.Shop"}
 FREE_VALUES = {"colour": ["red", "blue"], "shop": ["Ulm", "Bonn"]}
 ALL_HEADERS, ALL_VALUES = HEADERS | FREE, VALUES | FREE_VALUES
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=20)
 Row = dict[str, str]
 
 

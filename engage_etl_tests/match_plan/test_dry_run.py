@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -55,7 +55,7 @@ def plan_of(importing: Importing, entry: Import) -> list[tuple[Any, ...]]:
 
 
 @given(contacts=stores(), rows=st.lists(some_values(""), min_size=1, max_size=6), how=ways())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_counts_and_plan_of_a_dry_run_are_those_of_the_real_run_that_follows(
     importing: Importing, contacts: list[reference.Contact], rows: list[dict[str, str]], how: reference.Given
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note
+from hypothesis import given, note
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Table, func, inspect, select, text
@@ -76,7 +76,7 @@ def test_several_connections_fill_one_table_and_the_plan_is_the_same(importing: 
 
 
 @given(contacts=stores(), rows=st.lists(some_values(""), min_size=3, max_size=12), given_=ways())
-@examples(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(max_examples=30)
 def test_any_plan_is_the_same(
     importing: Importing, contacts: list[reference.Contact], rows: list[dict[str, str]], given_: reference.Given
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert
 
@@ -106,7 +106,7 @@ def text_of(rows: list[dict[str, str]], key: str) -> str:
 
 
 @given(contacts=stores(), rows=st.lists(some_values(""), min_size=1, max_size=7), given_=ways())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 def test_plan_and_store_equal_the_reference(
     importing: Importing, contacts: list[reference.Contact], rows: list[dict[str, str]], given_: reference.Given
 ) -> None:

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -67,7 +67,7 @@ def planned(importing: Importing, content: str | bytes, name: str, first: int, *
 
 @given(rows=st.lists(st.fixed_dictionaries({name: st.sampled_from(values) for name, values in SOME.items()}), min_size=1, max_size=8),
        rule=st.sampled_from(["if-new-not-blank", "always"]))  # fmt: skip
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_any_rows(importing: Importing, rows: list[Row], rule: str) -> None:
     if not importing.contacts():
         importing.seed(SEED)

@@ -35,7 +35,7 @@ from engage_etl_tests.validated_rows.test_fuzz import (
 
 TABLES = [file for file in FILES if file.suffix != ".xml"]
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
-BOUNDED = settings(max_examples=EXAMPLES or 50, deadline=None, derandomize=not EXAMPLES)
+BOUNDED = settings(max_examples=EXAMPLES or 50, derandomize=not EXAMPLES)
 DROPS = ImportOptions(group="Newsletter", use_external_identifier=True, invalid_values=InvalidValues.DROP)
 HEADER = "user.Identifier,user.Email,user.CustomAttribute.x\n"
 

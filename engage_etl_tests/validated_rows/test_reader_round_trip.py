@@ -40,7 +40,7 @@ def tables(draw: st.DrawFn, character_set: str) -> tuple[list[str], list[list[st
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("character_set", ["utf-8", "utf-16-le", "utf-16-be", "iso8859-1", "iso8859-15", "cp1252"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_csv(size: int, character_set: str, data: st.DataObject) -> None:
     fields, rows = data.draw(tables(character_set))
@@ -74,7 +74,7 @@ def _ends(text: str) -> int:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_xml(size: int, data: st.DataObject) -> None:
     character_set = data.draw(st.sampled_from(["utf-8", "utf-16", "iso-8859-15"]))

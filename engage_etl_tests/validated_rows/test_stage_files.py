@@ -121,7 +121,7 @@ CELLS = st.sampled_from(["1", "2", " 2", "", "a@x.org", "nonsense", "99", "x\ny"
 
 
 @given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=5), max_size=9), drops=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_r10_no_outcome_depends_on_the_size_of_chunks(rows: list[list[str]], drops: bool) -> None:
     text = io.StringIO()
     header = ["user.Identifier", "user.Email", "user.Title", "user.CustomAttribute.x"]
