@@ -14,6 +14,7 @@ from engage_etl.settings import Settings
 from engage_etl.stage_run import import_stage
 from engage_etl_tests.cli.commands import environment
 from engage_etl_tests.importing import Importing, as_csv
+from engage_etl_tests.waiting import wait_until_given_up
 
 CONTENT = as_csv(("user.Identifier", "user.Email"), ("1", "a@x.org"))
 
@@ -49,6 +50,7 @@ def test_of_two_processes_one_gets_the_import(importing: Importing, settings: Se
         assert importing(CONTENT, name="another.csv").status == "applied"
         if ends == "killed":
             process.kill()
+    wait_until_given_up(importing.store, import_id)
     assert importing.run(import_id).status == "applied"
 
 

@@ -12,8 +12,9 @@ from engage_etl.applied_updates.exclusive import ATTEMPTS
 from engage_etl.errors import StoreUnavailable
 from engage_etl.match_plan.stage import PlanInput
 from engage_etl.store.imports import Import
-from engage_etl_tests.applied_updates.beside import APPLY, applied_beside, wait_until
+from engage_etl_tests.applied_updates.beside import APPLY, applied_beside
 from engage_etl_tests.importing import Importing, as_csv
+from engage_etl_tests.waiting import wait_for
 
 HEADER = ("user.Identifier", "user.Email", "user.FaxNumber")
 TAKE_A_TALLY = "UPDATE public.tally SET changes = changes + 1"
@@ -42,7 +43,7 @@ def test_r32_a_deadlock_is_tried_again(importing: Importing, planned: Import, ca
         other.execute(text(TAKE_A_TALLY))
         with applied_beside(importing, planned) as applied:
             try:
-                wait_until("the import meets the tally", lambda: waits_in_the_middle(importing))
+                wait_for("the import meets the tally", lambda: waits_in_the_middle(importing), pause=0.02)
                 other.execute(text("UPDATE engage.contact SET first_name = 'Ann' WHERE identifier = '1'"))
             finally:
                 other.commit()
@@ -72,7 +73,7 @@ def test_r32_a_lock_in_the_middle_ends_the_import_only_if_it_stays(
         caplog.clear()
         with applied_beside(importing, planned) as applied:
             try:
-                wait_until("the import is tried again", lambda: "attempt 1 had no effect" in caplog.text)
+                wait_for("the import is tried again", lambda: "attempt 1 had no effect" in caplog.text, pause=0.02)
             finally:
                 other.rollback()
             assert applied.result().status == "applied"

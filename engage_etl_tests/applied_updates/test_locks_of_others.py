@@ -14,8 +14,9 @@ from engage_etl.applied_updates.exclusive import exclusive_transaction
 from engage_etl.errors import StoreUnavailable
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import
-from engage_etl_tests.applied_updates.beside import APPLY, applied_beside, wait_until
+from engage_etl_tests.applied_updates.beside import APPLY, applied_beside
 from engage_etl_tests.importing import GROUP, Importing, as_csv
+from engage_etl_tests.waiting import wait_for
 
 HEADER = ("user.Identifier", "user.Email", "user.CustomAttribute.colour")
 ROWS = (("1", "new@x.org", "red"), ("2", "b@x.org", ""), ("3", "c@x.org", "blue"))
@@ -79,7 +80,7 @@ def test_r32_applying_waits_and_names_who_holds_the_lock(
     other.execute(text(LOCKS[name]))
     with applied_beside(importing, planned) as applied:
         try:
-            wait_until("it is said who is in the way", lambda: bool(of_waiting(caplog)) or applied.done())
+            wait_for("it is said who is in the way", lambda: bool(of_waiting(caplog)) or applied.done(), pause=0.02)
         finally:
             other.commit()
         assert (applied.result().status, applied.result().rows) == ("applied", 3)
@@ -123,7 +124,7 @@ def test_r32_a_waiting_import_keeps_no_other_writer_waiting(
     other.execute(text(LOCKS["rows for update"]))
     with applied_beside(importing, planned) as applied:
         try:
-            wait_until("it is said who is in the way", lambda: bool(of_waiting(caplog)))
+            wait_for("it is said who is in the way", lambda: bool(of_waiting(caplog)), pause=0.02)
             for _ in range(20):
                 with importing.store.engine.begin() as third:
                     third.execute(text("SET LOCAL lock_timeout = '100ms'"))
@@ -141,7 +142,7 @@ def test_r32_a_second_import_waits_for_the_first_and_names_it(
         applied_beside(importing, planned) as applied,
     ):
         try:
-            wait_until("it is said who is in the way", lambda: bool(of_waiting(caplog)))
+            wait_for("it is said who is in the way", lambda: bool(of_waiting(caplog)), pause=0.02)
             assert "(engage-etl applying big.csv, user " in of_waiting(caplog)[0]
         finally:
             first.rollback()
@@ -171,7 +172,7 @@ def test_r32_no_order_of_locks_is_a_deadlock(
     other.execute(text(first))
     with applied_beside(importing, planned) as applied:
         try:
-            wait_until("the import asks for a lock", lambda: asks_for_a_lock(importing.store))
+            wait_for("the import asks for a lock", lambda: asks_for_a_lock(importing.store), pause=0.02)
             other.execute(text(then))
         finally:
             other.rollback()
@@ -193,7 +194,7 @@ def test_r31_whatever_isolation_the_server_starts_transactions_with(
         other.execute(text("UPDATE engage.contact SET email = 'z@x.org', email_key = 'z@x.org' WHERE identifier = '2'"))
         with applied_beside(importing, planned) as applied:
             try:
-                wait_until("the import asks for a lock", lambda: asks_for_a_lock(importing.store))
+                wait_for("the import asks for a lock", lambda: asks_for_a_lock(importing.store), pause=0.02)
             finally:
                 other.commit()
             assert (applied.result().status, applied.result().drifted) == ("applied", 1)

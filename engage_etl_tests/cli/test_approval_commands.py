@@ -13,11 +13,10 @@ from sqlalchemy import func, select, text, update
 
 from engage_etl.settings import Settings
 from engage_etl.store.approvals import find_approval
-from engage_etl.store.imports import is_alive
 from engage_etl.store.tables import contact, plan_approval
-from engage_etl_tests.applied_updates.beside import wait_until
 from engage_etl_tests.cli.commands import Ended, engage_etl, environment
 from engage_etl_tests.importing import GROUP, Importing
+from engage_etl_tests.waiting import wait_for, wait_until_given_up
 
 pytestmark = pytest.mark.scenario
 CONTENT = "user.Identifier,user.Email\n1,new@x.org\n2,b@x.org\n"
@@ -120,10 +119,10 @@ def test_killed_between_approval_and_apply_the_command_completes_it(
         other.execute(text("SELECT * FROM engage.contact FOR UPDATE"))  # so that the apply waits
         command = [sys.executable, "-m", "engage_etl.cli.main", *approve]
         with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE) as process:
-            wait_until("the approval is recorded", lambda: approval() is not None)
+            wait_for("the approval is recorded", lambda: approval() is not None, pause=0.02)
             process.kill()
         assert importing.entry(found["import_id"]).status == "waiting_for_approval"
-    wait_until("its session has ended", lambda: not is_alive_now(importing, found["import_id"]))
+    wait_until_given_up(importing.store, found["import_id"])
     ended = engage_etl(settings, *approve, "--json")
     assert (ended.code, ended.json["status"]) == (0, "applied"), ended.err
     assert importing.column("email") == [("new@x.org",), ("b@x.org",)]
@@ -151,11 +150,6 @@ def test_of_several_who_approve_at_once_one_applies_and_the_others_are_told(
             assert name == approval.approved_by or one.err == "" or "in the same moment" in one.err
         else:
             assert name != approval.approved_by and "being worked on by another process" in one.err, one
-
-
-def is_alive_now(importing: Importing, import_id: str) -> bool:
-    with importing.store.engine.connect() as connection:
-        return is_alive(connection, import_id)
 
 
 def test_r35_rejected(importing: Importing, settings: Settings, file: Path) -> None:

@@ -19,7 +19,7 @@ from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import GROUP, Importing
 from engage_etl_tests.own_dagster import own_dagster
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 OTHER_WRITER = "LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE"
@@ -38,9 +38,9 @@ def _command(files: list[Path]) -> list[str]:
 
 
 def _wait_for_plan(importing: Importing) -> None:
-    def is_there() -> bool | None:
+    def is_there() -> bool:
         with importing.store.engine.connect() as connection:
-            return any(entry.status is Status.PLANNED for entry in list_imports(connection)) or None
+            return any(entry.status is Status.PLANNED for entry in list_imports(connection))
 
     wait_for("a plan", is_there, pause=0.05, limit=60)
 

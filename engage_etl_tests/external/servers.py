@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from engage_etl.store.server_account import ServerAccount
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
@@ -173,7 +173,7 @@ def pgbouncer(server: Server, users: list[str], **settings: str) -> Iterator[Poo
             [str(PGBOUNCER), "-q", str(configuration)], cwd="/", **server.account.process_options()
         ) as process:
             try:
-                wait_for("PgBouncer to listen", lambda: _listens(pooler.port) or None)
+                wait_for("PgBouncer to listen", lambda: _listens(pooler.port))
                 yield pooler
             finally:
                 process.terminate()

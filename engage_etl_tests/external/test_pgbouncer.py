@@ -24,7 +24,7 @@ from engage_etl_tests.external.servers import Pooler, Server, pgbouncer
 from engage_etl_tests.importing import GROUP, STAGES, Importing, as_csv
 from engage_etl_tests.match_plan.loading import import_as_large, with_several_row_groups
 from engage_etl_tests.scenarios.full_of_features import file, fill, options
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_until_given_up
 
 IMPORTS = 8
 SESSION = {"timezone": "UTC", "jit": "off", "search_path": "public", "work_mem": "128MB"}
@@ -142,14 +142,6 @@ def test_a_process_that_is_killed_while_applying(importing: Importing, settings:
     wait_until_given_up(importing.store, entry.import_id)
     assert importing.run(entry.import_id, STAGES[3:]).status == "applied"
     assert importing.column("email") == [("new@x.org",)]
-
-
-def wait_until_given_up(store: Store, import_id: str) -> None:
-    def is_free() -> bool | None:
-        with store.engine.connect() as connection:
-            return not is_alive(connection, import_id) or None
-
-    wait_for("the lock of a killed process to go", is_free)
 
 
 def test_the_lock_of_an_import_outlives_transactions(importing: Importing, settings: Settings) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engage_etl_tests.scenarios.service import free_port, wait_for
+from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.sources.services import demand
+from engage_etl_tests.waiting import wait_for
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx"
 PASSWORD = "Sesame-4711-open"
@@ -125,12 +126,12 @@ def proxied(folder: Path, *, port: int, plain_port: int, editors: int, viewers: 
         process.wait(timeout=30)
 
 
-def _answers(process: subprocess.Popen[bytes], proxy: Proxy) -> bool | None:
+def _answers(process: subprocess.Popen[bytes], proxy: Proxy) -> bool:
     assert process.poll() is None, (proxy.folder / "error.log").read_text()
     try:
-        return proxy.ask("/", None).code == 401 or None
+        return proxy.ask("/", None).code == 401
     except OSError:
-        return None
+        return False
 
 
 def _add_secrets(folder: Path) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from engage_etl_tests.scenarios.service import free_port, wait_for
+from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.sources.services import demand
+from engage_etl_tests.waiting import wait_for
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def redis_server(folder: Path) -> Iterator[str]:
     folder.mkdir()
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        wait_for("Redis", lambda: _listens(port) or None)
+        wait_for("Redis", lambda: _listens(port))
         try:
             yield f"redis://127.0.0.1:{port}/0"
         finally:

@@ -9,30 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
 from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import environment
+from engage_etl_tests.waiting import wait_for
 
-Found = TypeVar("Found")
 RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
-LONGEST = 150.0
-
-
-def wait_for(what: str, look: Callable[[], Found | None], *, pause: float = 0.2, limit: float = LONGEST) -> Found:
-    """Look again and again until there is something to see; a limit in seconds ends a test that hangs."""
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        if (found := look()) is not None:
-            return found
-        time.sleep(pause)
-    raise AssertionError(f"waited {limit:g} s in vain for {what}")
 
 
 def free_port() -> int:
@@ -66,9 +54,9 @@ class Service:
     def wait_until_it_answers(self) -> None:
         wait_for("the web server", self._is_ready)
 
-    def _is_ready(self) -> bool | None:
+    def _is_ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
-        return "Web UI:" in self.log.read_text() or None
+        return "Web UI:" in self.log.read_text()
 
     def ask(self, query: str) -> Any:
         """Ask the GraphQL endpoint."""

@@ -23,7 +23,7 @@ from engage_etl_tests.scenarios.comparing import (
 )
 from engage_etl_tests.scenarios.forking import NAMES, Ending, Forking
 from engage_etl_tests.scenarios.full_of_features import Prepared, prepare
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 KINDS = 30
 """The file of the struck imports has twelve rows of each."""
@@ -149,4 +149,4 @@ def wait_for_backends(settings: Settings) -> None:
     """Wait until the server has noticed that its client is gone."""
     assert settings.database_url is not None
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        wait_for("the end of a backend", lambda: connection.execute(_BACKENDS).fetchone() is None or None, pause=0.005)
+        wait_for("the end of a backend", lambda: connection.execute(_BACKENDS).fetchone() is None, pause=0.005)

@@ -26,8 +26,9 @@ from engage_etl_tests.conftest import own_store
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.proxy import EDITOR, VIEWER, Proxy, login, new_ports, proxied
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
 from engage_etl_tests.scenarios.test_approval_by_daemon import LAUNCH, REPOSITORY, WAITING
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -217,11 +218,11 @@ def test_who_approves_is_whom_the_proxy_has_let_in(installation: Installation) -
     # Past the proxy: who sits on the machine can type any name, and any tag.
     typed = approve.replace("tags: [", 'tags: [{key: "user", value: "boss"}, ')
     assert installation.service.ask(typed)["launchRun"]["__typename"] == "LaunchRunSuccess"
-    wait_for("a run that is refused", lambda: installation.runs_that_ended() or None)
+    wait_for("a run that is refused", installation.runs_that_ended)
     assert installation.runs_that_ended() == [("apply_plan", "FAILURE")]
     through = installation.proxy.graphql(EDITOR, approve, X_Forwarded_User="boss")
     assert through.json["data"]["launchRun"]["__typename"] == "LaunchRunSuccess"
-    wait_for("the end of the other", lambda: installation.runs_that_ended()[1:] or None)
+    wait_for("the end of the other", lambda: installation.runs_that_ended()[1:])
     assert installation.runs_that_ended()[1:] == [("apply_plan", "SUCCESS")]
     with installation.store.engine.connect() as connection:
         approval = find_approval(connection, installation.waiting.import_id)

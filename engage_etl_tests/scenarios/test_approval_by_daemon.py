@@ -13,7 +13,8 @@ from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.cli.commands import engage_etl
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -92,7 +93,7 @@ def test_files_wait_and_another_is_applied_meanwhile(
         assert importing.column("email") == [("old@x.org",), ("older@x.org",), ("third@x.org",)]
         assert first.arrived_path.is_file() and second.arrived_path.is_file()
         green = {name: ["SUCCESS"] for name in ("first.csv", "second.csv", third)}
-        wait_for("three green runs", lambda: green.items() <= service.runs().items() or None)
+        wait_for("three green runs", lambda: green.items() <= service.runs().items())
 
         approved = engage_etl(settings, "imports", "approve", first.import_id, "--by", "Ann", "--json")
         assert (approved.code, approved.json["status"]) == (0, "applied"), approved.err
@@ -100,7 +101,7 @@ def test_files_wait_and_another_is_applied_meanwhile(
         wait_for("the file that was approved in the web page", lambda: has_status(store, "web.csv", "applied"))
         approve_plan(store, second.import_id, by="Bob")
         wait_for("the second file", lambda: has_status(store, "second.csv", "applied"))
-        wait_for("its run", lambda: service.runs()["second.csv"] == ["SUCCESS"] * 2 or None)
+        wait_for("its run", lambda: service.runs()["second.csv"] == ["SUCCESS"] * 2)
         assert service.end() == 0
     assert importing.column("email") == [("first@x.org",), ("second@x.org",), ("third@x.org",)]
     assert importing.column("last_name") == [("Web",), (None,), (None,)]

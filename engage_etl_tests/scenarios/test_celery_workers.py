@@ -17,8 +17,9 @@ from engage_etl_tests.cli.commands import environment
 from engage_etl_tests.importing import Importing, as_csv
 from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.redis_and_workers import redis_server, workers
-from engage_etl_tests.scenarios.service import Service, running, wait_for
+from engage_etl_tests.scenarios.service import Service, running
 from engage_etl_tests.sources.services import Bucket, s3_service
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -72,9 +73,9 @@ def imports(importing: Importing) -> list[Import]:
         return [entry for entry in list_imports(connection) if entry.automation is not None]
 
 
-def is_done(importing: Importing) -> bool | None:
+def is_done(importing: Importing) -> bool:
     found = imports(importing)
-    return (len(found) == IMPORTS and all(entry.settled_path is not None for entry in found)) or None
+    return len(found) == IMPORTS and all(entry.settled_path is not None for entry in found)
 
 
 def messages_of_failed_runs(service: Service) -> list[str]:
@@ -95,7 +96,7 @@ def test_ten_imports_at_once_and_a_worker_that_is_killed(
         service = stack.enter_context(running(spread, tmp_path / "up.log"))
         for number in range(IMPORTS):
             bucket.put(f"in/{number}/file.csv", as_csv(header, *rows_of(number)))
-        wait_for("a worker at work", lambda: two[0].is_at_work or None, pause=0.01)
+        wait_for("a worker at work", lambda: two[0].is_at_work, pause=0.01)
         two[0].kill()
         wait_for("all files put away", lambda: is_done(importing))
         lost = messages_of_failed_runs(service)

@@ -11,7 +11,8 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -54,8 +55,8 @@ def test_schedules_come_run_change_stop_and_go(importing: Importing, settings: S
 
         file.write_text(SHOP + OFTEN + NIGHTLY % ("0 2 * * *", "true"))
         come = {"often": ("* * * * *", "RUNNING"), "nightly_crm": ("0 2 * * *", "RUNNING")}
-        wait_for("schedules that came", lambda: states(service) == come or None)
-        wait_for("a run of both files", lambda: service.runs() == {"a.csv": ["SUCCESS"], "b.csv": ["SUCCESS"]} or None)
+        wait_for("schedules that came", lambda: states(service) == come)
+        wait_for("a run of both files", lambda: service.runs() == {"a.csv": ["SUCCESS"], "b.csv": ["SUCCESS"]})
         ticks = schedules(service)["often"]["scheduleState"]["ticks"]
         assert [len(tick["runIds"]) for tick in ticks if tick["status"] == "SUCCESS"] == [2]
         assert [entry.status for entry in imports_of(importing, "often")] == ["applied", "applied"]
@@ -63,17 +64,17 @@ def test_schedules_come_run_change_stop_and_go(importing: Importing, settings: S
 
         file.write_text(SHOP + NIGHTLY % ("0 3 * * *", "false"))
         gone = {"nightly_crm": ("0 3 * * *", "STOPPED")}
-        wait_for("a schedule that went, one that changed and stopped", lambda: states(service) == gone or None)
+        wait_for("a schedule that went, one that changed and stopped", lambda: states(service) == gone)
 
         (settings.drop_dir / "shop").mkdir(exist_ok=True)
         drop("user.Email\nshop@x.org\n", settings.drop_dir / "shop" / "shop.csv")
-        wait_for("a file that is imported on arrival", lambda: service.runs().get("shop.csv") == ["SUCCESS"] or None)
+        wait_for("a file that is imported on arrival", lambda: service.runs().get("shop.csv") == ["SUCCESS"])
 
         file.write_text("automations: [\n")
         said = "Automation left out: automations.yaml, line 2: the file is no YAML"
-        wait_for("a file that is broken", lambda: said in (tmp_path / "up.log").read_text() or None)
+        wait_for("a file that is broken", lambda: said in (tmp_path / "up.log").read_text())
         assert states(service) == gone
         file.write_text(SHOP + NIGHTLY % ("0 3 * * *", "true"))
         back = {"nightly_crm": ("0 3 * * *", "RUNNING")}
-        wait_for("a schedule that is back", lambda: states(service) == back or None)
+        wait_for("a schedule that is back", lambda: states(service) == back)
         assert service.end() == 0

@@ -20,8 +20,9 @@ from engage_etl.store.engine import Store
 from engage_etl.store.imports import list_imports
 from engage_etl_tests.cli.commands import engage_etl
 from engage_etl_tests.importing import GROUP, Importing
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
 from engage_etl_tests.sources.services import SECRET
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -89,14 +90,14 @@ def files_with_secrets(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
-def has_ended(store: Store, service: Service) -> bool | None:
+def has_ended(store: Store, service: Service) -> bool:
     with store.engine.connect() as connection:
         statuses = {entry.file: entry.status for entry in list_imports(connection, automation="crm")}
     if statuses != {"good.csv": "applied", "bad.csv": "failed"}:
-        return None
+        return False
     marts = service.ask("{ runsOrError { ... on Runs { results { jobName status } } } }")["runsOrError"]["results"]
     ended = {"SUCCESS", "FAILURE"}
-    return (len(marts) > 2 and all(run["status"] in ended for run in marts)) or None
+    return len(marts) > 2 and all(run["status"] in ended for run in marts)
 
 
 def test_nothing_of_an_installation_is_open_to_others_and_no_secret_is_kept(

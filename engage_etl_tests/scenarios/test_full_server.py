@@ -22,8 +22,8 @@ from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.comparing import contacts_of, everything, temporary_relations
 from engage_etl_tests.scenarios.full_of_features import Prepared, arguments, file, prepare
-from engage_etl_tests.scenarios.service import wait_for
 from engage_etl_tests.scenarios.small_disk import SmallDisk, small_disk
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 KINDS = 800

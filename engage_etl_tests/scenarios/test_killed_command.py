@@ -22,8 +22,8 @@ from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.comparing import contacts_of, everything, temporary_relations, unfinished_files
 from engage_etl_tests.scenarios.forking import outliving
 from engage_etl_tests.scenarios.full_of_features import Prepared, arguments, file, prepare
-from engage_etl_tests.scenarios.service import wait_for
 from engage_etl_tests.scenarios.striking import wait_for_backends
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 KINDS = 100

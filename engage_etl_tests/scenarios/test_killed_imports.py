@@ -11,6 +11,7 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import environment
 from engage_etl_tests.importing import STAGES, Importing, as_csv
+from engage_etl_tests.waiting import wait_until_given_up
 
 # Applies an import and, at the named function, waits for its end: the statements before it have run.
 APPLY_AND_HANG = """
@@ -54,6 +55,7 @@ def test_killed_while_applying(importing: Importing, settings: Settings, module:
         process.send_signal(signal.SIGKILL)
     assert importing.contacts(history=True) == before
     assert importing.entry(entry.import_id).status == "planned"
+    wait_until_given_up(importing.store, entry.import_id)
     applied = importing.run(entry.import_id, STAGES[3:])
     assert (applied.status, applied.updated, applied.created) == ("applied", 2, 1)
     assert importing.column("identifier", "email") == [("1", "b@x.org"), ("2", "a@x.org"), ("3", "c@x.org")]

@@ -13,8 +13,8 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import engage_etl, environment
 from engage_etl_tests.importing import Importing, as_csv
-from engage_etl_tests.scenarios.service import wait_for
 from engage_etl_tests.scenarios.striking import wait_for_backends, waiting_for
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 ROWS = 500

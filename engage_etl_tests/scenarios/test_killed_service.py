@@ -11,7 +11,8 @@ from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.service import drop, running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -45,14 +46,14 @@ def test_r40_killed_while_a_run_is_at_work(
     addresses = "".join(f"a{number}@example.org\n" for number in range(ROWS))
     with running(settings, log) as service:
         drop(f"user.Email\n{addresses}", folder / "contacts.csv")
-        wait_for("a run at work", lambda: "STARTED" in service.runs().get("contacts.csv", []) or None)
+        wait_for("a run at work", lambda: "STARTED" in service.runs().get("contacts.csv", []))
         service.kill()
     [entry] = dropped(importing)
     assert entry.status is not Status.APPLIED
     log.unlink()
     with running(settings, log) as service:
         ended = ["SUCCESS", "FAILURE"]
-        wait_for("a second run that succeeds", lambda: service.runs()["contacts.csv"] == ended or None)
+        wait_for("a second run that succeeds", lambda: service.runs()["contacts.csv"] == ended)
         assert service.end() == 0
     [entry] = dropped(importing)
     assert (entry.status, entry.attempts, entry.created) == (Status.APPLIED, 2, ROWS)

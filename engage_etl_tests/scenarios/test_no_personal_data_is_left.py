@@ -19,7 +19,8 @@ from engage_etl_tests.erasure.searching import places_of
 from engage_etl_tests.importing import GROUP, Importing
 from engage_etl_tests.marts.building import build_with_dbt_alone
 from engage_etl_tests.own_dagster import own_dagster
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -126,9 +127,9 @@ def import_dropped(importing: Importing, settings: Settings, service: Service) -
     names = {*DROPPED, "waits.csv"}
     wait_for(
         "all imports",
-        lambda: names == {name for name in entries(importing) if _is_over(importing, name)} & names or None,
+        lambda: names == {name for name in entries(importing) if _is_over(importing, name)} & names,
     )
-    wait_for("the marts", lambda: _has_marts(importing) or None)
+    wait_for("the marts", lambda: _has_marts(importing))
     assert {name: entries(importing)[name].status.value for name in names} == {
         "changed.csv": "applied", "profiles.xml": "applied", "no-header.csv": "failed", "broken.xml": "failed",
         "broken-quote.csv": "failed", "waits.csv": "waiting_for_approval",

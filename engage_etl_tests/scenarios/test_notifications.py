@@ -10,8 +10,9 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl.store.imports import list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.service import drop, running
 from engage_etl_tests.triggers.receiving import TOKEN, webhook
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -52,8 +53,8 @@ def test_a_dropped_file_that_failed_is_told_of_and_no_secret_is_written_anywhere
         monkeypatch.setenv("ENGAGE_NOTIFY", f"{hook.address} {refusing.address}")
         with running(settings, log) as service:
             drop("user.Identifier,user.Emial\n1,a@x.org\n", source / "broken.csv")
-            wait_for("a message", lambda: hook.received or None)
-            wait_for("the tick that sent it", lambda: "json was told of 1 import" in str(service.ask(TICKS)) or None)
+            wait_for("a message", lambda: hook.received)
+            wait_for("the tick that sent it", lambda: "json was told of 1 import" in str(service.ask(TICKS)))
             said = str(service.ask(TICKS))
             web = f"http://127.0.0.1:{service.port}"
             assert service.end() == 0

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import running, wait_for
+from engage_etl_tests.scenarios.service import running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -68,7 +69,7 @@ def test_r40_one_at_a_time_in_order_though_a_run_is_killed(
             for one in killed:
                 one.kill()
             other.rollback()
-        wait_for("all imports to end", lambda: _have_ended(entries(importing)) or None)
+        wait_for("all imports to end", lambda: _have_ended(entries(importing)))
         assert (len(killed), service.runs()["c.csv"]) == (2, ["SUCCESS", "FAILURE"])
         assert service.end() == 0
     found = entries(importing)

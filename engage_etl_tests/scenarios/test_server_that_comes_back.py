@@ -13,8 +13,9 @@ from engage_etl.store.embedded import EmbeddedServer
 from engage_etl.store.imports import list_imports
 from engage_etl_tests.conftest import stoppable_server, with_template
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.service import drop, running
 from engage_etl_tests.scenarios.striking import waiting_for
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -54,15 +55,15 @@ def test_a_server_that_is_stopped_while_a_run_is_at_work(
         other.exec_driver_sql("LOCK TABLE engage.contact IN ROW EXCLUSIVE MODE")
         drop("user.Email\na@x.org\n", folder / "contacts.csv")
         # Between the stages Dagster writes its events; a run that loses its connection in there fails, and is asked for anew.
-        wait_for("the apply to be at work", lambda: waits_for_contacts(importing) or None)
+        wait_for("the apply to be at work", lambda: waits_for_contacts(importing))
         cluster = embedded.ensure_running()
         assert cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "immediate", "-w").returncode == 0
         with pytest.raises(OperationalError):
             other.exec_driver_sql("SELECT 1")
         other.close()
         embedded.ensure_running()
-        wait_for("the import to be applied", lambda: statuses(importing) == ["applied"] or None)
-        wait_for("its run to end", lambda: service.runs() == {"contacts.csv": ["SUCCESS"]} or None)
+        wait_for("the import to be applied", lambda: statuses(importing) == ["applied"])
+        wait_for("its run to end", lambda: service.runs() == {"contacts.csv": ["SUCCESS"]})
         assert service.end() == 0
     assert importing.column("email") == [("a@x.org",)]
     assert [len(contact["history"]) for contact in importing.contacts(history=True)] == [1]

@@ -15,7 +15,7 @@ from engage_etl.settings import Settings
 from engage_etl.store.imports import Import
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import Service, running, wait_for
+from engage_etl_tests.scenarios.service import Service, running
 from engage_etl_tests.scenarios.soaking import (
     AUTOMATIONS,
     NAMES,
@@ -32,6 +32,7 @@ from engage_etl_tests.scenarios.soaking import (
     kill_a_run,
     store_of_contacts,
 )
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -56,7 +57,7 @@ def soaked(importing: Importing, settings: Settings) -> Settings:
 
 def quiet(service: Service) -> Held:
     """What the service holds on to when no run is at work."""
-    wait_for("a moment without runs", lambda: not service.run_processes() or None)
+    wait_for("a moment without runs", lambda: not service.run_processes())
     return held(service)
 
 

@@ -13,7 +13,8 @@ from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import drop, running, wait_for
+from engage_etl_tests.scenarios.service import drop, running
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -56,7 +57,7 @@ def test_dropped_files_are_applied_and_a_broken_one_ends_in_failed(
         drop(XML, folder / "two.xml")
         drop("user.Identifier,user.Emial\n1,a@x.org\n", folder / "broken.csv")
         ends = {"one.csv": ["SUCCESS"], "two.xml": ["SUCCESS"], "broken.csv": ["FAILURE"]}
-        wait_for("three runs that ended", lambda: service.runs() == ends or None)
+        wait_for("three runs that ended", lambda: service.runs() == ends)
         assert service.started_by_the_run_server() == set(ends)
         entries = dropped(importing.store)
         broken = service.page(page_address(entries["broken.csv"].import_id))
@@ -86,16 +87,16 @@ def test_a_daemon_killed_between_registering_and_running_imports_each_file_once(
         with running(settings, log) as service:
             drop("user.Identifier,user.Email\n1,csv@x.org\n", folder / "one.csv")
             drop(XML, folder / "two.xml")
-            wait_for("a registered file", lambda: dropped(importing.store) or None)
+            wait_for("a registered file", lambda: dropped(importing.store))
             service.kill()
         assert not any(entry.status == "applied" for entry in dropped(importing.store).values())
     log.unlink()
     with running(settings, log) as service:
         wait_for(
             "both files applied",
-            lambda: [entry.status for entry in dropped(importing.store).values()] == ["applied"] * 2 or None,
+            lambda: [entry.status for entry in dropped(importing.store).values()] == ["applied"] * 2,
         )
-        wait_for("runs that ended", lambda: all("STARTED" not in ends for ends in service.runs().values()) or None)
+        wait_for("runs that ended", lambda: all("STARTED" not in ends for ends in service.runs().values()))
         ends = service.runs()
         assert {name: found.count("SUCCESS") for name, found in ends.items()} == {"one.csv": 1, "two.xml": 1}, ends
         assert service.end() == 0

@@ -12,8 +12,9 @@ from psycopg import sql
 from engage_etl.settings import Settings
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import running, wait_for
+from engage_etl_tests.scenarios.service import running
 from engage_etl_tests.sources.services import SECRET, Bucket, s3_service
+from engage_etl_tests.waiting import wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -77,8 +78,8 @@ def test_objects_are_imported_once_put_away_and_no_secret_is_left_anywhere(
         bucket.put("in/one.csv", "user.Identifier,user.Email\n1,csv@x.org\n")
         bucket.put("in/broken.csv", "user.Identifier,user.Emial\n1,a@x.org\n")
         ends = {"one.csv": ["SUCCESS"], "broken.csv": ["FAILURE"]}
-        wait_for("two runs that ended", lambda: service.runs() == ends or None)
-        wait_for("both put away", lambda: all(key.count("/") == 4 for key in bucket.list_keys()) or None)
+        wait_for("two runs that ended", lambda: service.runs() == ends)
+        wait_for("both put away", lambda: all(key.count("/") == 4 for key in bucket.list_keys()))
         ticks = service.ask(
             '{ sensorOrError(sensorSelector: {repositoryName: "__repository__", repositoryLocationName: '
             '"engage_etl.definitions", sensorName: "drop_folder"}) { ... on Sensor { sensorState { ticks(limit: 50) '

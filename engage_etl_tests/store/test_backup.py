@@ -28,9 +28,9 @@ from engage_etl.store.engine import Store, open_store
 from engage_etl.store.readers import READER
 from engage_etl.store.restoring import restore
 from engage_etl.triggers.instance import open_instance
-from engage_etl_tests.applied_updates.beside import wait_until
 from engage_etl_tests.cli.commands import Ended, engage_etl, environment
 from engage_etl_tests.importing import STAGES, Importing
+from engage_etl_tests.waiting import wait_for
 
 SEED = "user.Email,user.Identifier,user.CustomAttribute.colour\n" + "".join(f"c{n}@x.org,{n},red\n" for n in range(200))
 CHANGED = "user.Identifier,user.Email\n" + "".join(f"{n},new{n}@x.org\n" for n in range(150))
@@ -85,7 +85,7 @@ def test_a_backup_beside_an_import_is_restored_and_the_import_goes_on(
     with ThreadPoolExecutor(1) as thread, source.store.engine.connect() as other:
         other.execute(text("SELECT * FROM engage.contact FOR UPDATE"))
         applying = thread.submit(source.run, import_id, STAGES[3:])
-        wait_until("the import is at work", lambda: is_held(source.store, import_id))
+        wait_for("the import is at work", lambda: is_held(source.store, import_id), pause=0.02)
         before = source.contacts(history=True)
         made = back_up(source.store.settings, folder)
         assert not applying.done()
@@ -194,7 +194,9 @@ def ended_by(source: Importing, folder: Path, number: signal.Signals) -> Ended:
         finally:
             signal.signal(signal.SIGINT, before)
         with process:
-            wait_until("half is written", lambda: any(folder.parent.glob(f".{folder.name}-*.part/dagster.dump")))
+            wait_for(
+                "half is written", lambda: any(folder.parent.glob(f".{folder.name}-*.part/dagster.dump")), pause=0.02
+            )
             process.send_signal(number)
             out, err = process.communicate()
     return Ended(process.returncode, out, err)

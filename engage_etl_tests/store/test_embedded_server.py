@@ -21,7 +21,7 @@ from engage_etl.errors import StoreUnavailable, UsageError
 from engage_etl.store import tuning
 from engage_etl.store.cluster import ROLE, SOCKET_NAME, Cluster, locate_cluster
 from engage_etl.store.embedded import EmbeddedServer
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 START = (
     "import sys; sys.path[:] = eval(sys.argv[2]); from pathlib import Path\n"
@@ -174,7 +174,7 @@ def test_the_statement_of_a_client_that_is_gone_ends_within_seconds(cluster: Clu
         pid = client.info.backend_pid
         client.pgconn.send_query(b"SELECT pg_sleep(600)")
         client.pgconn.finish()
-        wait_for("the end of a statement", lambda: connection.execute(running, [pid]).fetchone() is None or None)
+        wait_for("the end of a statement", lambda: connection.execute(running, [pid]).fetchone() is None)
 
 
 def test_after_a_kill_that_a_frozen_backend_outlives(folder: Path, cluster: Cluster) -> None:

@@ -15,7 +15,7 @@ from engage_etl.store.outages import is_connection_lost, is_over_time, outage
 from engage_etl.store.sessions import TimeLimits
 from engage_etl_tests.cli.commands import engage_etl
 from engage_etl_tests.importing import GROUP, Importing
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 LIMITS = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
 KEPT = "LOCK TABLE engage.contact IN ACCESS EXCLUSIVE MODE"
@@ -88,10 +88,10 @@ def test_a_transaction_that_waits_for_us_too_long_is_ended(store: Store, setting
     with open_store(own) as impatient, impatient.engine.connect() as idle:
         pid = idle.scalar(text("SELECT pg_backend_pid()"))
 
-        def is_gone() -> bool | None:
+        def is_gone() -> bool:
             with store.engine.connect() as other:
                 query = text("SELECT 1 FROM pg_stat_activity WHERE pid = :pid")
-                return other.scalar(query, {"pid": pid}) is None or None
+                return other.scalar(query, {"pid": pid}) is None
 
         wait_for("its end", is_gone)
         with pytest.raises(OperationalError, match="idle-in-transaction timeout") as raised:

@@ -14,7 +14,7 @@ from sqlalchemy import event
 from engage_etl.settings import Settings
 from engage_etl.triggers import storage
 from engage_etl.triggers.instance import open_instance
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_none_is_left_when_the_instance_is_given_up(dagster_settings: Settings, 
     with open_instance(dagster_settings) as instance:
         ask_all_parts(instance)
         assert connections() == 1
-    wait_for("the end of the connections", lambda: connections() == 0 or None)
+    wait_for("the end of the connections", lambda: connections() == 0)
 
 
 @pytest.mark.parametrize("idle", [math.inf, -1.0], ids=["used a moment ago", "idle"])
@@ -71,6 +71,6 @@ def test_a_connection_that_a_restarted_server_closed_is_replaced(
     monkeypatch.setattr(storage, "_IDLE", idle)
     ask_all_parts(instance)
     connections("sum(pg_terminate_backend(pid)::int)")
-    wait_for("the end of the connections", lambda: connections() == 0 or None)
+    wait_for("the end of the connections", lambda: connections() == 0)
     ask_all_parts(instance)
     assert connections() == 1

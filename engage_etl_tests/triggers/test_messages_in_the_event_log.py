@@ -12,8 +12,8 @@ from engage_etl.applied_updates import waiting
 from engage_etl.settings import Settings
 from engage_etl.triggers.resources import Progress
 from engage_etl.triggers.run_import import list_runs, run_imports
-from engage_etl_tests.applied_updates.beside import wait_until
 from engage_etl_tests.importing import Importing
+from engage_etl_tests.waiting import wait_for
 
 
 def test_r32_waiting_stands_in_the_event_log(
@@ -31,7 +31,7 @@ def test_r32_waiting_stands_in_the_event_log(
 
         def let_it_wait() -> None:
             try:
-                wait_until("it is said who is in the way", lambda: "waiting to be applied" in caplog.text)
+                wait_for("it is said who is in the way", lambda: "waiting to be applied" in caplog.text, pause=0.02)
             finally:
                 other.rollback()
 

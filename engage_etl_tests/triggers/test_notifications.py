@@ -21,8 +21,9 @@ from engage_etl.triggers.notifications import notifications_sensor, statuses_sin
 from engage_etl.triggers.notifying import Round, tell
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import free_port, wait_for
+from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.triggers.receiving import PASSWORD, TOKEN, MailServer, Webhook, mail_server, webhook
+from engage_etl_tests.waiting import wait_for
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

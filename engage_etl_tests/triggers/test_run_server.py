@@ -20,7 +20,7 @@ import pytest
 from engage_etl.settings import Settings
 from engage_etl.triggers.runs import process_of
 from engage_etl_tests.cli.commands import environment
-from engage_etl_tests.scenarios.service import wait_for
+from engage_etl_tests.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def _usual_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def has_ended(process: psutil.Process) -> bool | None:
-    return not process.is_running() or None
+def has_ended(process: psutil.Process) -> bool:
+    return not process.is_running()
 
 
 def test_it_executes_what_it_is_told_in_a_process_of_its_own(server: Server) -> None:
@@ -113,7 +113,7 @@ def test_what_goes_wrong_in_a_run_stays_there(server: Server) -> None:
 def test_asked_to_end_it_waits_for_the_runs_at_work(server: Server) -> None:
     with server.asked() as (forked, _):
         server.process.send_signal(signal.SIGINT)
-        wait_for("nobody listening", lambda: _refuses(server.address) or None)
+        wait_for("nobody listening", lambda: _refuses(server.address))
         assert forked.is_running() and server.process.poll() is None
     assert server.process.wait(timeout=60) == 0
 

@@ -11,7 +11,8 @@ from engage_etl.settings import Settings
 from engage_etl.store.engine import open_store
 from engage_etl.store.imports import Import, list_imports
 from engage_etl_tests.importing import Importing
-from engage_etl_tests.scenarios.service import Service, drop, running, wait_for
+from engage_etl_tests.scenarios.service import Service, drop, running
+from engage_etl_tests.waiting import wait_for
 
 SAMPLES = Path(__file__).parents[2] / "data" / "samples"
 NIGHTLY, REVIEWED = "nightly-crm", "reviewed-crm"
@@ -49,7 +50,7 @@ class Office:
 
     def ended(self, name: str) -> Import:
         """The import of a dropped file, whose run has ended: there is nothing to be seen of it before."""
-        wait_for(f"the run of {name}", lambda: set(self.service.runs().get(name, ())) & {"SUCCESS", "FAILURE"} or None)
+        wait_for(f"the run of {name}", lambda: set(self.service.runs().get(name, ())) & {"SUCCESS", "FAILURE"})
         entry = self.import_of(name)
         assert entry is not None
         return entry
