@@ -1,7 +1,7 @@
 # The chores of this project; `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test up lint bench docs manifest screenshots lock install wheel sbom audit soak
+.PHONY: help demo test again up lint bench docs manifest screenshots lock install wheel sbom audit soak
 .DELETE_ON_ERROR:
 
 VENV := .venv
@@ -22,6 +22,9 @@ demo: $(READY) ## import sample files into a demo store, and show what changed
 WORKERS = $$($(BIN)/python -c 'import os; print(1 + (os.cpu_count() or 1))')
 test: $(READY) ## run all tests
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+again: $(READY) ## run the tests that failed once more, one after the other
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none
 
 up: $(READY) ## web page and daemon on the data folder
 	$(BIN)/engage-etl up
