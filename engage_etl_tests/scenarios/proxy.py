@@ -17,7 +17,7 @@ from typing import Any
 
 from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.sources.services import demand
-from engage_etl_tests.waiting import wait_for
+from engage_etl_tests.waiting import LONGEST, wait_for
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx"
 PASSWORD = "Sesame-4711-open"
@@ -76,7 +76,7 @@ class Proxy:
             f"https://{self.address}{path}", data=None if body is None else json.dumps(body).encode(), headers=given
         )
         try:
-            with urllib.request.urlopen(request, timeout=30, context=self.trusting()) as answer:
+            with urllib.request.urlopen(request, timeout=LONGEST, context=self.trusting()) as answer:
                 return Answer(answer.status, answer.headers, answer.read().decode())
         except urllib.error.HTTPError as refused:
             return Answer(refused.code, refused.headers, refused.read().decode())
@@ -123,7 +123,7 @@ def proxied(folder: Path, *, port: int, plain_port: int, editors: int, viewers: 
         yield proxy
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=LONGEST)
 
 
 def _answers(process: subprocess.Popen[bytes], proxy: Proxy) -> bool:

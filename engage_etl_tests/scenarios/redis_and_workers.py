@@ -16,7 +16,7 @@ import psutil
 
 from engage_etl_tests.scenarios.service import free_port
 from engage_etl_tests.sources.services import demand
-from engage_etl_tests.waiting import wait_for
+from engage_etl_tests.waiting import LONGEST, wait_for
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def workers(number: int, folder: Path, environment: Mapping[str, str]) -> Iterat
                 worker.process.send_signal(signal.SIGTERM)
         for worker in started:
             try:
-                worker.process.wait(timeout=20)
+                worker.process.wait(timeout=LONGEST)
             except subprocess.TimeoutExpired:
                 worker.kill()
 

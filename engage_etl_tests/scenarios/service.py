@@ -18,7 +18,7 @@ import psutil
 
 from engage_etl.settings import Settings
 from engage_etl_tests.cli.commands import environment
-from engage_etl_tests.waiting import wait_for
+from engage_etl_tests.waiting import LONGEST, wait_for
 
 RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
 
@@ -65,12 +65,12 @@ class Service:
             data=json.dumps({"query": query}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=LONGEST) as answer:
             return json.load(answer)["data"]
 
     def page(self, path: str) -> str:
         """A page of the web server; HTTPError where it refuses."""
-        with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=LONGEST) as answer:
             return str(answer.read(), "utf-8")
 
     def runs(self) -> dict[str, list[str]]:
@@ -113,7 +113,7 @@ class Service:
     def end(self) -> int:
         """End it as Ctrl-C does; returns its exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=LONGEST)
 
 
 @contextlib.contextmanager

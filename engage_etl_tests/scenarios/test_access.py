@@ -28,7 +28,7 @@ from engage_etl_tests.own_dagster import own_dagster
 from engage_etl_tests.scenarios.proxy import EDITOR, VIEWER, Proxy, login, new_ports, proxied
 from engage_etl_tests.scenarios.service import Service, drop, running
 from engage_etl_tests.scenarios.test_approval_by_daemon import LAUNCH, REPOSITORY, WAITING
-from engage_etl_tests.waiting import wait_for
+from engage_etl_tests.waiting import LONGEST, wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.longest]
 
@@ -107,11 +107,12 @@ def websocket(proxy: Proxy, user: str | None, query: str) -> list[str]:
         subprotocols=["graphql-ws"],  # type: ignore[list-item]
         additional_headers=login(user),
         origin=f"https://{proxy.address}",  # type: ignore[arg-type]
+        open_timeout=LONGEST,
     ) as opened:
         opened.send(json.dumps({"type": "connection_init"}))
-        first = json.loads(opened.recv(timeout=30))
+        first = json.loads(opened.recv(timeout=LONGEST))
         opened.send(json.dumps({"type": "start", "id": "1", "payload": {"query": query}}))
-        return [first["type"], json.loads(opened.recv(timeout=30))["type"]]
+        return [first["type"], json.loads(opened.recv(timeout=LONGEST))["type"]]
 
 
 def test_nobody_comes_in_without_a_password(installation: Installation) -> None:
@@ -130,7 +131,7 @@ def test_nobody_comes_in_without_a_password(installation: Installation) -> None:
     with pytest.raises(InvalidStatus, match="401"):
         websocket(proxy, None, "{ version }")
     assert "max-age=31536000" in proxy.ask("/", None).headers["Strict-Transport-Security"]
-    plain = http.client.HTTPConnection("127.0.0.1", proxy.plain_port, timeout=30)
+    plain = http.client.HTTPConnection("127.0.0.1", proxy.plain_port, timeout=LONGEST)
     plain.request("GET", "/runs?x=1", headers={"Host": "evil.example"})
     moved = plain.getresponse()
     assert (moved.status, moved.headers["Location"]) == (301, "https://etl.example.com/runs?x=1")
@@ -204,7 +205,7 @@ def test_pages_of_other_sites_change_nothing(installation: Installation) -> None
         attempts.append(urllib.request.Request(f"{address}/graphql", data=body, headers=sent))
     for attempt in attempts:
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(attempt, timeout=30)
+            urllib.request.urlopen(attempt, timeout=LONGEST)
     assert installation.sensor() == before and before["status"] == "RUNNING"
     # Through the proxy the browser sends the password by itself.
     foreign = installation.proxy.graphql(EDITOR, STOP % before["id"], Origin="https://evil.example")

@@ -12,7 +12,7 @@ from engage_etl.store.imports import Import, list_imports
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.importing import Importing
 from engage_etl_tests.scenarios.service import drop, running
-from engage_etl_tests.waiting import wait_for
+from engage_etl_tests.waiting import LONGEST, wait_for
 
 pytestmark = pytest.mark.scenario
 
@@ -66,18 +66,18 @@ def test_a_daemon_that_dies_ends_the_service_and_leaves_no_process(
     with running(settings, tmp_path / "up.log") as service:
         processes = psutil.Process(service.process.pid).children(recursive=True)
         service.daemon().kill()
-        assert service.process.wait(timeout=60) == 1
+        assert service.process.wait(timeout=LONGEST) == 1
     assert "The daemon ended by itself" in (tmp_path / "up.log").read_text()
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=LONGEST)
     assert alive == []
 
 
 def test_a_port_that_is_taken_gets_a_sentence(settings: Settings, importing: Importing, tmp_path: Path) -> None:
     with running(settings, tmp_path / "up.log") as service:
         second = service.again(tmp_path / "second.log")
-        assert second.wait(timeout=60) == 2
+        assert second.wait(timeout=LONGEST) == 2
         processes = psutil.Process(service.process.pid).children(recursive=True)
         assert service.end() == 0
     assert f"127.0.0.1:{service.port} cannot be used" in (tmp_path / "second.log").read_text()
-    _, alive = psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=LONGEST)
     assert alive == []

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from engage_etl_tests.scenarios.service import free_port
+from engage_etl_tests.waiting import LONGEST
 
 SECRET = "Sesame-4711-open"
 """Stands wherever a secret stands, so that it can be looked for where it must not be."""
@@ -132,7 +133,7 @@ def sftp_server(folder: Path) -> Iterator[SftpServer]:
         yield SftpServer(port, drop, folder / "user_key", folder / "host_key", folder / "known_hosts", process)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=LONGEST)
 
 
 def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

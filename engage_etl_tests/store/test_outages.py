@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import psutil
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
@@ -14,10 +17,11 @@ from sqlalchemy.exc import OperationalError
 
 from engage_etl.errors import DataFolderUnusable, DiskFull, StoreError, StoreUnavailable
 from engage_etl.settings import Settings
-from engage_etl.store.cluster import ROLE
+from engage_etl.store.cluster import ROLE, Cluster
 from engage_etl.store.engine import Store, open_store
 from engage_etl.store.outages import NO_ROOM, is_connection_lost, is_server_outage, outage
 from engage_etl_tests.conftest import stoppable_server
+from engage_etl_tests.waiting import wait_for
 
 SETTINGS = Settings(data_dir="/srv/engage")
 
@@ -132,20 +136,33 @@ def test_a_server_that_redoes_what_a_crash_undid_is_waited_for() -> None:
             connection.execute("CREATE TABLE much AS SELECT repeat('x', 200) AS x FROM generate_series(1, 300000)")
         assert cluster.run("pg_ctl", "stop", "-D", cluster.folder, "-m", "immediate", "-w").returncode == 0
         started = other.submit(embedded.ensure_running)
-        refusals = list(refusals_until_it_accepts(address))
+        refusals = list(refusals_while_it_redoes(cluster, address))
         started.result()
-    assert any("not yet accepting connections" in str(refusal) for refusal in refusals)
+    assert "not yet accepting connections" in str(refusals[-1])
     assert all(is_connection_lost(refusal) for refusal in refusals)
 
 
-def refusals_until_it_accepts(address: str) -> Iterator[psycopg.OperationalError]:
-    while True:
-        try:
-            psycopg.connect(address).close()
-        except psycopg.OperationalError as error:
-            yield error
-        else:
-            return
+def refusals_while_it_redoes(cluster: Cluster, address: str) -> Iterator[psycopg.OperationalError]:
+    """How a server refuses until it has begun to redo: it goes on in steps, so that no machine is too slow to see that."""
+    redoing = wait_for("the process that redoes", lambda: redoing_process(cluster), pause=0)
+    redoing.suspend()
+    refusal = None
+    while refusal is None or "not yet accepting connections" not in str(refusal):
+        with pytest.raises(psycopg.OperationalError) as raised:
+            psycopg.connect(address)
+        yield (refusal := raised.value)
+        redoing.resume()
+        time.sleep(0.001)
+        redoing.suspend()
+    redoing.resume()
+
+
+def redoing_process(cluster: Cluster) -> psutil.Process | None:
+    """The startup process of a server that starts."""
+    with suppress(FileNotFoundError, psutil.NoSuchProcess):
+        server = psutil.Process(int((cluster.folder / "postmaster.pid").read_text().split()[0]))
+        return next((child for child in server.children() if "startup" in " ".join(child.cmdline())), None)
+    return None
 
 
 @pytest.mark.parametrize("statement", ["SELECT no_such_column", "SELECT 1/0"])

@@ -26,6 +26,7 @@ from engage_etl.triggers.lost_steps import end_runs_with_lost_steps
 from engage_etl.triggers.runs import PARTITION, PROCESS, tag_of
 from engage_etl_tests.scenarios.redis_and_workers import redis_server
 from engage_etl_tests.triggers.dropping import add_run
+from engage_etl_tests.waiting import LONGEST
 
 STARTED, FAILURE = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.FAILURE
 LATER = 100.0
@@ -68,7 +69,7 @@ def test_a_run_is_given_up_when_nobody_holds_its_import_for_long(spread: Store, 
         with import_lock(spread.engine, "crm.b.1"):
             assert end_runs_with_lost_steps(spread, instance) == []
             assert end_runs_with_lost_steps(spread, instance, time.time() + LATER) == [run.run_id]
-        assert process.wait(timeout=20) != 0  # it would wait for the lost step for ever
+        assert process.wait(timeout=LONGEST) != 0  # it would wait for the lost step for ever
     found = {one.run_id: one.status for one in instance.get_runs()}
     assert found == {run.run_id: FAILURE, at_work.run_id: STARTED}
 
@@ -78,7 +79,7 @@ def test_a_step_that_waits_for_a_worker_is_not_lost(spread: Store, instance: dg.
     with Connection(broker) as connection, connection.SimpleQueue(QUEUE) as queue:
         queue.put({"a": "step"})
         assert end_runs_with_lost_steps(spread, instance, time.time() + LATER) == []
-        queue.get(timeout=10).ack()
+        queue.get(timeout=LONGEST).ack()
     assert end_runs_with_lost_steps(spread, instance, time.time() + LATER) == [run.run_id]
 
 
