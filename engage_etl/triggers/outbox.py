@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -39,6 +39,9 @@ APPROVAL = "approval"
 """Tag of a run that applies a plan: the number of the approval because of which it was asked for."""
 _MOST_AT_ONCE = 200
 """Runs asked for in one tick; the others wait in the register, so that a tick stays far below its 60 seconds."""
+PRIORITY = "dagster/priority"
+"""Tag by which Dagster orders the queue; runs have 0."""
+_IN_QUEUE = (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED)
 HEAD_START = timedelta(seconds=60)
 """How long the runs of a scheduled automation's imports are left to its schedule, which has claimed their files."""
 
@@ -48,12 +51,13 @@ class DueRun:
     """A run to ask for.
 
     attempt: 1 for the first; with the import's id it makes the run key, which launches once; approval: of the plan that
-    is only to be applied, None for a whole import.
+    is only to be applied, None for a whole import; priority: in Dagster's queue, 0 for first runs.
     """
 
     entry: Import
     attempt: int
     approval: Approval | None = None
+    priority: int = 0
 
     @property
     def run_key(self) -> str:
@@ -67,7 +71,8 @@ def due_runs(
     """Runs to ask for: claimed imports that have not ended and that no live run works on, oldest arrival first.
 
     A first run is asked for at once, and stands in Dagster's queue in the order of arrival. Another one, after a run that
-    died or came too early, is asked for when it is the import's turn (R40).
+    died or came too early, is asked for when all that arrived before it in its automation have a run or are asked for in
+    the same look, and stands before all first runs (R40).
 
     scheduled: names of automations whose schedules ask for the first runs themselves; what is left of these after a crash is
     asked for after ``HEAD_START``; silent: addresses of sources that do not answer; a run that has to read from them would
@@ -85,19 +90,47 @@ def due_runs(
             if entry.automation and (entry.is_unfinished or entry.import_id in approvals)
         ]
         runs = runs_by_import(instance, [entry.import_id for entry in dropped])
-        dropped = [
-            entry for entry in dropped if entry.import_id in runs or not _is_asked_for_by_schedule(entry, scheduled)
-        ]
-        waiting = [entry for entry in dropped if all(run.is_finished for run in runs.get(entry.import_id, []))]
-        waiting = [entry for entry in waiting if entry.import_id not in runs or not is_preceded(connection, entry)]
+        idle = [entry for entry in dropped if all(run.is_finished for run in runs.get(entry.import_id, []))]
+        idle = [entry for entry in idle if entry.import_id in runs or not _is_asked_for_by_schedule(entry, scheduled)]
+        # The run that applies an approved plan does not look whether it is its turn.
+        idle = [entry for entry in idle if entry.is_unfinished or not is_preceded(connection, entry)]
         # To ask takes the import's lock for a moment, in which a live run could not begin its next stage.
-        waiting = [entry for entry in waiting if not is_alive(connection, entry.import_id)]
-    waiting = [entry for entry in waiting if not _lies_at(silent, entry)]
+        idle = [entry for entry in idle if not is_alive(connection, entry.import_id)]
+    can_be_asked_for = {entry.import_id for entry in idle if not _lies_at(silent, entry)}
     found = (
         _due_run(store, entry, runs.get(entry.import_id, []), approvals.get(entry.import_id))
-        for entry in sorted(waiting, key=arrival)
+        for entry in _those_in_turn(dropped, can_be_asked_for, runs)
     )
-    return list(islice((due for due in found if due is not None), _MOST_AT_ONCE))
+    return _with_priority(list(islice((due for due in found if due is not None), _MOST_AT_ONCE)))
+
+
+def _those_in_turn(
+    dropped: Collection[Import], can_be_asked_for: Collection[str], runs: Mapping[str, Sequence[dg.DagsterRun]]
+) -> Iterator[Import]:
+    """Imports to ask for, in the order of arrival; no further run where one that arrived before would start after it.
+
+    It would start out of its turn, end at once, and have to be asked for again. can_be_asked_for: ids; runs: by import.
+    """
+    held = set[str | None]()
+    for entry in sorted(dropped, key=arrival):
+        had = runs.get(entry.import_id, [])
+        is_asked_for = entry.import_id in can_be_asked_for and not (had and entry.automation in held)
+        if is_asked_for:
+            yield entry
+        comes_first = bool(had) if is_asked_for else any(map(_is_at_work_or_another, had))
+        if entry.is_unfinished and not comes_first:
+            held.add(entry.automation)
+
+
+def _is_at_work_or_another(run: dg.DagsterRun) -> bool:
+    """Whether a live run comes before all further runs that are asked for: it has begun, or is itself not the first."""
+    return not run.is_finished and (run.status not in _IN_QUEUE or PRIORITY in run.tags)
+
+
+def _with_priority(due: Sequence[DueRun]) -> list[DueRun]:
+    """Let further runs come before all first ones, and among themselves in the order in which they are asked for."""
+    highest = max((run.attempt for run in due), default=1)
+    return [replace(run, priority=highest) if run.attempt > 1 else run for run in due]
 
 
 def first_runs(store: Store, import_ids: Sequence[str]) -> list[DueRun]:

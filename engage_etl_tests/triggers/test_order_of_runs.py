@@ -8,9 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from engage_etl.errors import ImportEnded
 from engage_etl.store.groups import create_group
-from engage_etl.store.imports import Import, find_import, is_preceded, mark_failed, update_import
+from engage_etl.store.imports import Import, find_import, is_preceded, update_import
 from engage_etl.triggers.jobs import IMPORT_CONTACTS, import_definitions
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.triggers.conftest import AUTOMATIONS
@@ -47,16 +46,42 @@ def test_r40_who_is_asked_for_again_comes_before_those_that_arrived_later(
     assert requests == {f"{first.import_id}/2": "2", f"{second.import_id}/1": None}
 
 
-def test_r40_who_came_too_early_is_asked_for_when_it_is_its_turn(sensor: Sensor, two: tuple[Import, Import]) -> None:
+def test_r40_who_came_too_early_is_asked_for_with_those_before_it(sensor: Sensor, two: tuple[Import, Import]) -> None:
+    """One for each look would take five seconds for each file that waits."""
     first, second = two
     add_run(sensor.instance, FAILURE, import_id=first.import_id)
     add_run(sensor.instance, SUCCESS, import_id=second.import_id)
-    assert sensor.requested() == [f"{first.import_id}/2"]
+    asked = [(request.run_key, request.tags.get("dagster/priority")) for request in sensor.tick().run_requests or []]
+    assert asked == [(f"{first.import_id}/2", "2"), (f"{second.import_id}/2", "2")]
+
+
+@pytest.mark.parametrize(("tags", "is_asked_for"), [({}, False), ({"dagster/priority": "2"}, True)], ids=str)
+def test_r40_who_came_too_early_waits_for_those_that_would_start_after_it(
+    sensor: Sensor, two: tuple[Import, Import], tags: dict[str, str], is_asked_for: bool
+) -> None:
+    first, second = two
+    add_run(sensor.instance, SUCCESS, import_id=second.import_id)
+    add_run(sensor.instance, dg.DagsterRunStatus.NOT_STARTED, import_id=first.import_id, tags=tags)
+    assert sensor.requested() == [f"{second.import_id}/2"] * is_asked_for
     add_run(sensor.instance, LIVE, import_id=first.import_id)
-    assert sensor.requested() == []
-    with sensor.store.engine.begin() as connection:
-        mark_failed(connection, first.import_id, ImportEnded("wrong"))
     assert sensor.requested() == [f"{second.import_id}/2"]
+
+
+def test_r40_a_further_run_does_not_overtake_a_first_one(sensor: Sensor, two: tuple[Import, Import]) -> None:
+    first, second = two
+    add_run(sensor.instance, SUCCESS, import_id=second.import_id)
+    assert sensor.requested() == [f"{first.import_id}/1"]
+
+
+def test_r40_of_several_that_are_asked_for_again_the_first_comes_first(
+    sensor: Sensor, two: tuple[Import, Import]
+) -> None:
+    first, second = two
+    add_run(sensor.instance, FAILURE, import_id=first.import_id)
+    for _ in range(2):
+        add_run(sensor.instance, SUCCESS, import_id=second.import_id)
+    asked = [(request.run_key, request.tags.get("dagster/priority")) for request in sensor.tick().run_requests or []]
+    assert asked == [(f"{first.import_id}/2", "3"), (f"{second.import_id}/3", "3")]
 
 
 def test_r40_to_come_too_early_is_no_failure(sensor: Sensor, two: tuple[Import, Import]) -> None:
