@@ -179,6 +179,8 @@ def run_program(cluster: Cluster, program: str, *arguments: str, output: int | N
 def _dump(engine: Engine, cluster: Cluster, file: Path, database: str, schema: str) -> Dump:
     """Dump a database as it is in one snapshot, in which its rows are counted too."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        # The snapshot lives as long as this transaction, which does nothing while pg_dump works, for hours where need be.
+        connection.execute(select(func.set_config("idle_in_transaction_session_timeout", "0", True)))
         snapshot = connection.scalar(select(func.pg_export_snapshot()))
         rows = count_rows(connection, schema)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -200,6 +202,19 @@ def ended_by(source: Importing, folder: Path, number: signal.Signals) -> Ended:
             process.send_signal(number)
             out, err = process.communicate()
     return Ended(process.returncode, out, err)
+
+
+def test_a_dump_may_take_longer_than_transactions_may_idle(
+    source: Importing, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*given: Any, **named: Any) -> None:
+        run_program(*given, **named)
+        time.sleep(0.5)
+
+    run_program = backups.run_program
+    monkeypatch.setattr(backups, "run_program", slowly)
+    impatient = source.store.settings.model_copy(update={"idle_transaction_timeout": 0.1})
+    assert back_up(impatient, folder) == backups.read_backup(folder)
 
 
 def test_one_that_is_interrupted_leaves_nothing(source: Importing, folder: Path) -> None:
