@@ -12,7 +12,6 @@ from typing import Any
 
 from dagster import AssetKey, RunRequest, SensorEvaluationContext, SensorResult
 
-from engage_etl.settings import Executor
 from engage_etl.sources.opening import Sources
 from engage_etl.store.engine import Store
 from engage_etl.triggers.arrivals import (
@@ -26,15 +25,14 @@ from engage_etl.triggers.arrivals import (
 )
 from engage_etl.triggers.automations import Automation, load_automations
 from engage_etl.triggers.looking_elsewhere import Elsewhere, Rest, given_up, look_elsewhere
-from engage_etl.triggers.outbox import APPROVAL, DueRun, due_runs, settle_ended
+from engage_etl.triggers.lost_steps import end_runs_with_lost_steps
+from engage_etl.triggers.outbox import APPROVAL, PRIORITY, DueRun, due_runs, settle_ended
 from engage_etl.triggers.partitions import IMPORTS
 from engage_etl.triggers.run_log import PRINTING
 from engage_etl.triggers.runs import end_dead_runs, run_tags
 
 _HERE, _ELSEWHERE = "here", "elsewhere"
 """Keys of the cursor: files of this machine, and all about S3 and SFTP sources."""
-_PRIORITY = "dagster/priority"
-"""Tag by which Dagster orders the queue; runs have 0."""
 _LONGEST_WAIT = 5.0
 """Seconds that a tick waits for a file to be whole; Dagster ends it after 60."""
 _WRITING = 1.0
@@ -61,10 +59,7 @@ def look_once(
     complaints = [str(error) for error in errors]
     make_folders(automations, complaints.append)
     end_dead_runs(context.instance)
-    if store.settings.executor is Executor.CELERY:
-        from engage_etl.triggers.lost_steps import end_runs_with_lost_steps
-
-        end_runs_with_lost_steps(store, context.instance)
+    end_runs_with_lost_steps(store, context.instance)
     seen, before = _read_cursor(context.cursor)
     refused: list[str] = []
     with Sources(store.settings, given_up(before.rests, moment), _PATIENCE_ELSEWHERE) as sources:
@@ -152,7 +147,7 @@ def _left_alone(store: Store, automations: list[Automation]) -> list[str]:
 def run_request(run: DueRun) -> RunRequest:
     """A run as Dagster is asked for it."""
     # Another run of an import comes before the first runs of those that arrived later (R40).
-    tags = run_tags(run.entry) | ({_PRIORITY: str(run.attempt)} if run.attempt > 1 else {})
+    tags = run_tags(run.entry) | ({PRIORITY: str(run.priority)} if run.priority else {})
     if run.approval is None:
         return RunRequest(run_key=run.run_key, partition_key=run.entry.import_id, tags=tags, run_config=PRINTING)
     return RunRequest(

@@ -1,8 +1,9 @@
-"""Runs of imports whose step was lost with the worker that had it.
+"""Runs of imports whose step was lost with the worker that had it, or that were lost with their code server.
 
-Celery says nothing of a worker that was killed: the run would wait for its answer for ever. A stage at work holds the
-lock of its import, by a connection that ends with its process, so that the store tells who is alive. A run that is given
-up here is asked for again by the sensor, as after any other death (R40).
+Celery says nothing of a worker that was killed: the run would wait for its answer for ever. Nor does a code server that
+was started anew at the address of the one whose runs ended with it, as in a container. A stage at work holds the lock of
+its import, by a connection that ends with its process, so that the store tells who is alive. A run that is given up here is
+asked for again by the sensor, as after any other death (R40).
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from contextlib import suppress
 import dagster as dg
 import psutil
 from dagster._core.events import DagsterEvent, EngineEventData
-from dagster_celery.core_execution_loop import DELEGATE_MARKER
 
-from engage_etl.settings import Settings
+from engage_etl.settings import Executor, Settings
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import is_alive
+from engage_etl.store.reconnecting import pauses
 from engage_etl.triggers.executors import QUEUE
-from engage_etl.triggers.runs import PARTITION, PROCESS, process_of
+from engage_etl.triggers.runs import GRPC_INFO, PARTITION, PROCESS, process_of
 
 _EVENTS = 30
 """So many of the last events of a run tell where it is."""
+_SECOND_LOOK = 3.0
+"""Seconds between two looks, at both of which a run has to be lost: a worker takes a step some time before it says so."""
 _LOST = (
     "A step of this run was lost: its worker has ended, or does not answer. The store is as the last stage left it; a "
     "dropped file is taken up again by a new run."
@@ -37,20 +40,40 @@ def end_runs_with_lost_steps(store: Store, instance: dg.DagsterInstance, now: fl
 
     A step that waits for a worker is not lost. now: seconds since the epoch.
     """
-    moment = time.time() if now is None else now
-    started = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    silent = [
-        run
-        for run in started
-        if PARTITION in run.tags and _silence(instance, run, moment) > store.settings.step_silence
-    ]
-    with store.engine.connect() as connection:
-        silent = [run for run in silent if not is_alive(connection, run.tags[PARTITION])]
-    lost = [run for run in silent if not (_waits_for_worker(instance, run) and _is_anything_queued(store.settings))]
+    before = {run.run_id for run in _lost_runs(store, instance, now)}
+    if not before:
+        return []
+    time.sleep(_SECOND_LOOK)
+    lost = [run for run in _lost_runs(store, instance, now) if run.run_id in before]
     for run in lost:
         instance.report_run_failed(run, _LOST)
         _end_process(run)
     return [run.run_id for run in lost]
+
+
+def _lost_runs(store: Store, instance: dg.DagsterInstance, now: float | None) -> list[dg.DagsterRun]:
+    """Runs whose steps workers execute, or that are children of a code server, and seem to be lost."""
+    settings, moment = store.settings, time.time() if now is None else now
+    has_workers = settings.executor is Executor.CELERY
+    longest = settings.step_silence if has_workers else max(settings.step_silence, 2 * _longest_pause(settings))
+    started = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    silent = [
+        run
+        for run in started
+        if PARTITION in run.tags
+        and (has_workers or GRPC_INFO in run.tags)
+        and _silence(instance, run, moment) > longest
+    ]
+    with store.engine.connect() as connection:
+        silent = [run for run in silent if not is_alive(connection, run.tags[PARTITION])]
+    if not has_workers:
+        return silent
+    return [run for run in silent if not (_waits_for_worker(instance, run) and _is_anything_queued(settings))]
+
+
+def _longest_pause(settings: Settings) -> float:
+    """Seconds for which a stage that lost its connection waits in silence, and without the lock of its import."""
+    return max(pauses(settings), default=0.0)
 
 
 def _silence(instance: dg.DagsterInstance, run: dg.DagsterRun, now: float) -> float:
@@ -60,6 +83,8 @@ def _silence(instance: dg.DagsterInstance, run: dg.DagsterRun, now: float) -> fl
 
 def _waits_for_worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the last that is known of a step is that it was handed to Celery."""
+    from dagster_celery.core_execution_loop import DELEGATE_MARKER
+
     for record in instance.get_records_for_run(run.run_id, limit=_EVENTS, ascending=False).records:
         event = record.event_log_entry.dagster_event
         if event is not None and event.step_key is not None:

@@ -14,7 +14,7 @@ import psutil
 
 from engage_etl.store.imports import Import
 
-_GRPC_INFO = ".dagster/grpc_info"
+GRPC_INFO = ".dagster/grpc_info"
 """Tag by which Dagster's launcher remembers the code server whose child a run is."""
 FILE = "file"
 """Tag with the name of the file that a run imports, or whose import it reverts."""
@@ -130,8 +130,8 @@ def _is_process_gone(record: dg.RunRecord, starts_at_once: bool) -> bool:
     starts_at_once: a run has a process on this machine, or one that starts it, as soon as it is launched.
     """
     run = record.dagster_run
-    if _GRPC_INFO in run.tags:
-        return not _answers(json.loads(run.tags[_GRPC_INFO]))
+    if GRPC_INFO in run.tags:
+        return not _answers(json.loads(run.tags[GRPC_INFO]))
     tag = run.tags.get(PROCESS) or run.tags.get(LAUNCHER)
     if tag is not None:
         return is_process_here(tag) and process_of(tag) is None

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from kombu.connection import Connection
 from engage_etl.errors import UsageError
 from engage_etl.settings import Executor
 from engage_etl.store.engine import Store
-from engage_etl.store.imports import import_lock
+from engage_etl.store.imports import import_lock, is_alive
+from engage_etl.triggers import lost_steps
 from engage_etl.triggers.executors import QUEUE, import_executor
 from engage_etl.triggers.jobs import import_definitions
 from engage_etl.triggers.lost_steps import end_runs_with_lost_steps
-from engage_etl.triggers.runs import PARTITION, PROCESS, tag_of
+from engage_etl.triggers.runs import GRPC_INFO, PARTITION, PROCESS, tag_of
 from engage_etl_tests.scenarios.redis_and_workers import redis_server
 from engage_etl_tests.triggers.dropping import add_run
 from engage_etl_tests.waiting import LONGEST
@@ -36,6 +38,12 @@ LATER = 100.0
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with redis_server(tmp_path_factory.mktemp("celery") / "redis") as address:
         yield address
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look comes at once."""
+    monkeypatch.setattr(lost_steps, "_SECOND_LOOK", 0.01)
 
 
 @pytest.fixture
@@ -72,6 +80,38 @@ def test_a_run_is_given_up_when_nobody_holds_its_import_for_long(spread: Store, 
         assert process.wait(timeout=LONGEST) != 0  # it would wait for the lost step for ever
     found = {one.run_id: one.status for one in instance.get_runs()}
     assert found == {run.run_id: FAILURE, at_work.run_id: STARTED}
+
+
+def test_a_step_that_was_taken_between_two_looks_is_not_lost(
+    spread: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(instance, "crm.a.1")
+    with ExitStack() as stack:
+        monkeypatch.setattr(
+            lost_steps.time, "sleep", lambda _: stack.enter_context(import_lock(spread.engine, "crm.a.1"))
+        )
+        assert end_runs_with_lost_steps(spread, instance, time.time() + LATER) == []
+        assert is_held(spread, "crm.a.1")
+
+
+def is_held(store: Store, import_id: str) -> bool:
+    with store.engine.connect() as connection:
+        return is_alive(connection, import_id)
+
+
+def test_a_run_that_was_lost_with_a_code_server_of_the_same_address(store: Store, instance: dg.DagsterInstance) -> None:
+    """As in a container that was started anew: something answers there, and knows nothing of the run."""
+    lost, at_work = (
+        add_run(instance, STARTED, tags={PARTITION: import_id, GRPC_INFO: '{"host": "code", "port": 4000}'})
+        for import_id in ("crm.a.1", "crm.b.1")
+    )
+    add_run(instance, STARTED, tags={PARTITION: "crm.c.1", PROCESS: tag_of(psutil.Process())})
+    for run in (lost, at_work):
+        instance.report_engine_event("Started", run)
+    with import_lock(store.engine, "crm.b.1"):
+        assert end_runs_with_lost_steps(store, instance, time.time() + 50) == []
+        assert end_runs_with_lost_steps(store, instance, time.time() + LATER) == [lost.run_id]
+    assert [run.run_id for run in instance.get_runs() if run.status is FAILURE] == [lost.run_id]
 
 
 def test_a_step_that_waits_for_a_worker_is_not_lost(spread: Store, instance: dg.DagsterInstance, broker: str) -> None:
