@@ -82,6 +82,12 @@ class Service:
                 found.setdefault(tags["file"], []).append(run["status"])
         return found
 
+    def processes_of_imports(self) -> list[str]:
+        """The tags that name the processes of the import runs at work."""
+        started = self.ask(RUNS.replace("runsOrError", "runsOrError(filter: {statuses: [STARTED]})", 1))
+        tags = ({tag["key"]: tag["value"] for tag in run["tags"]} for run in started["runsOrError"]["results"])
+        return [found["process"] for found in tags if {"file", "process"} <= found.keys()]
+
     def started_by_the_run_server(self) -> set[str]:
         """Names of the files whose runs the run server has started, and not Dagster's own, slower launcher."""
         found: set[str] = set()

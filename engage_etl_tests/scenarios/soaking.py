@@ -16,6 +16,7 @@ import psycopg
 from engage_etl.settings import Settings
 from engage_etl.store.engine import Store
 from engage_etl.store.imports import Import, list_imports
+from engage_etl.triggers.runs import process_of
 from engage_etl.vocabulary.outcomes import Status
 from engage_etl_tests.scenarios.service import Service, drop
 
@@ -55,7 +56,7 @@ class Arrival:
 
 
 def arrival(number: int) -> Arrival:
-    """A file in which all contacts of an automation get the number as their last name; every sixth has a fault."""
+    """A file in which all contacts of an automation get the number as their last name; of twelve, four are broken."""
     lines = [f"{contact_of(number, row)},n{number}\n" for row in range(ROWS)]
     rejected = skipped = 0
     kind = number // len(NAMES) % 6
@@ -153,9 +154,10 @@ class Strike:
 
 
 def kill_a_run(service: Service) -> object | None:
-    """``kill -9`` of a run at work; None while there is none."""
-    for process in service.run_processes():
-        with suppress(psutil.NoSuchProcess):
+    """``kill -9`` of the run of an import at work; None while there is none. Those of dbt would keep no import from ending."""
+    for tag in service.processes_of_imports():
+        process = process_of(tag)
+        if process is not None:
             process.kill()
             return process
     return None
