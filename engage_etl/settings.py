@@ -141,8 +141,8 @@ class Settings(BaseSettings):
     step_silence: float = Field(
         60.0,
         gt=0,
-        description="Seconds after which a stage counts as lost with its worker, if nothing is heard of it and nobody "
-        "holds the lock of its import.",
+        description="Seconds after which a stage counts as lost with its worker or its code server, if nothing is heard of it "
+        "and nobody holds the lock of its import.",
     )
     remote_interval: float = Field(
         15.0,

@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ CHART = {
     "dagster-user-deployments": {"enabled", "enableSubchart", "deployments"},
     "runLauncher": {"type", "config"},
     "dagsterDaemon": {"enabled", "image", "runCoordinator", "runMonitoring"},
-    "dagsterWebserver": {"replicaCount", "enableReadOnly", "image", "service"},
+    "dagsterWebserver": {"replicaCount", "enableReadOnly", "image", "service", "readinessProbe"},
     "ingress": {"enabled"},
     "computeLogManager": {"type"},
     "telemetry": {"enabled"},
@@ -131,6 +132,14 @@ def test_the_compose_file_is_one() -> None:
     assert [name for name, service in services().items() if "ports" in service] == ["proxy"]
 
 
+def test_viewers_never_get_the_address_of_the_server_for_editors() -> None:
+    [found] = read(ROOT / "compose.yaml")
+    [network] = found["networks"]["default"]["ipam"]["config"]
+    subnet, dealt_out = ip_network(network["subnet"]), ip_network(network["ip_range"])
+    fixed = [ip_address(services()[name]["networks"]["default"]["ipv4_address"]) for name in ("web", "viewers")]
+    assert len(set(fixed)) == 2 and all(address in subnet and address not in dealt_out for address in fixed)
+
+
 def test_commands_exist_with_their_options() -> None:
     ours = commands()
     found = [words for words in started() if words]
@@ -210,6 +219,8 @@ def test_values_have_keys_of_the_chart() -> None:
         assert set(found[section]) <= allowed, section
     [server] = found["dagster-user-deployments"]["deployments"]
     assert set(server) <= OF_DEPLOYMENTS | OF_PODS
+    web = found["dagsterWebserver"]
+    assert web["readinessProbe"]["httpGet"]["port"] == web["service"]["port"]
 
 
 def test_dagster_takes_the_run_launcher_and_the_queue() -> None:
@@ -272,6 +283,19 @@ def test_what_the_dockerfile_copies_is_enough_to_build_the_package(tmp_path: Pat
     ).stdout
     for name in ("engage_etl/cli/main.py", "engage_etl/marts/dbt_project/dbt_project.yml", "engage_etl/cli/samples/"):
         assert name in listed
+
+
+def test_each_worker_has_a_data_folder_of_its_own() -> None:
+    """By its command: what the environment file says wins against the unit's own variables."""
+    unit = (DEPLOY / "celery" / "engage-etl-worker@.service").read_text()
+    assert "ExecStart=/usr/bin/env ENGAGE_DATA_DIR=/var/lib/engage-etl/worker-%i /opt/engage-etl/bin/celery " in unit
+    assert "ENGAGE_DATA_DIR=" in (DEPLOY / "celery" / "engage-etl.env").read_text()
+
+
+def test_the_service_can_write_its_sockets_and_ends_its_embedded_server() -> None:
+    shipped = (DEPLOY / "systemd" / "engage-etl.service").read_text()
+    assert "ProtectSystem=strict\n" in shipped and "PrivateTmp=yes\n" in shipped
+    assert "ExecStopPost=-/opt/engage-etl/bin/engage-etl db stop\n" in shipped
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
